@@ -14,7 +14,7 @@ from live import came_true
 from nodes import GOOD, Toy, at_work, attached
 from peerscope.errors import RemoteError, SourceError, TransportError
 from peerscope.records.bodies import OVERLAY_MAX, Check, Kind, OverlayLink, Report, Status, decode_body, encode_body
-from peerscope.records.measures import NodeMetrics
+from peerscope.records.measures import Measure, NodeMetrics
 from peerscope.sources.attachment import BACKOFF_S_MAX, Attachment
 from peerscope.sources.base import Reading
 
@@ -49,7 +49,6 @@ FAILURES = {
     "control characters": (raising(SourceError("\x1b[31mred")), " [31mred"),
     "nothing": (lambda: None, "answered NoneType instead of a Reading"),
     "text": (lambda: "fine", "answered str instead of a Reading"),
-    "a negative number": (lambda: Reading(node="toy", metrics=NodeMetrics(-1)), "answered nonsense"),
     "text for a number": (lambda: Reading(node="toy", metrics=NodeMetrics("many")), "answered nonsense"),  # type: ignore[arg-type]
     "a terminal's commands": (lambda: Reading(node="\x1b[31m"), "answered nonsense"),
     "no name": (lambda: Reading(node=""), "answered nonsense"),
@@ -122,6 +121,31 @@ def test_values_are_gone_with_the_first_failure() -> None:
             assert attachment.current() is None
 
     asyncio.run(scenario())
+
+
+def test_a_number_out_of_range_is_unknown_and_takes_no_other_with_it() -> None:
+    measures = (Measure("a", 2**53), Measure("b", float("inf")), Measure("c", -1, "", True), Measure("d", -1))
+    odd = Reading(
+        node="toy",
+        metrics=NodeMetrics(-1, 2**53, 5),
+        overlay=(OverlayLink("b", -1), OverlayLink("c", 5)),
+        measures=measures,
+    )
+    reading, check = asyncio.run(settled(Toy(lambda: odd)))
+    assert reading is not None
+    assert check == Check(Status.HEALTHY)
+    assert reading.metrics == NodeMetrics(messages=5)
+    assert [one.value for one in reading.measures] == [None, None, None, -1]
+    assert reading.overlay == (OverlayLink("b"), OverlayLink("c", 5))
+
+
+def test_a_neighbour_whose_name_is_none_is_left_out_and_counted() -> None:
+    names = ("a", "", "evil\x1b[31m", "x" * 81, "\ud800")
+    links = tuple(OverlayLink(name) for name in names)
+    reading, check = asyncio.run(settled(Toy(lambda: Reading(node="toy", overlay=links, details={"own": 1.0}))))
+    assert reading is not None
+    assert check == Check(Status.HEALTHY)
+    assert (reading.overlay, reading.details) == ((OverlayLink("a"),), {"own": 1.0, "names_refused": 4.0})
 
 
 def test_more_neighbours_than_a_report_has_room_for_are_cut() -> None:

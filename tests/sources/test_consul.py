@@ -131,10 +131,11 @@ def test_other_answers_are_refused(data: bytes) -> None:
         decoded(Page(data, "text/html", {}), ConsulSelf, "http://here")
 
 
-def test_control_characters_and_long_names_do_not_pass() -> None:
-    found = answer([member("\x1b[2J" + "x" * 300)])
+def test_control_characters_and_long_names_do_not_pass_and_spoil_no_other() -> None:
+    found = answer([member("a"), member("\x1b[2J"), member("x" * 500), member("y", id="z" * 81, k="v" * 500)])
     assert msgspec.convert(msgspec.to_builtins(found), Reading) == found
-    assert "\x1b" not in found.overlay[0].node
+    assert found.overlay == (OverlayLink("a"),)
+    assert (found.metrics.p2p_peers, found.details["names_refused"]) == (4, 3.0)
 
 
 def test_a_token_goes_into_the_header_of_consul() -> None:

@@ -26,7 +26,7 @@ class Door(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         body = repr(sorted(self.headers.items())).encode()
-        self.send_response({"/closed": 401, "/away": 302}.get(path, 200))
+        self.send_response({"/closed": 401, "/away": 302, "/part": 206}.get(path, 200))
         self.send_header("Content-Length", str(len(body) + 7 * (path == "/short")))
         self.send_header("Content-Type", "text/html" if path == "/page" else "application/json")
         if path == "/packed":
@@ -49,6 +49,11 @@ def door() -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+def test_a_part_of_a_page_is_refused(door: str) -> None:
+    with pytest.raises(SourceError, match="a part of its page"):
+        endpoint(door).get("/part")
 
 
 def endpoint(argument: str) -> Endpoint:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from peerscope.errors import ConfigError, SourceError
 from peerscope.records.bodies import OverlayLink
-from peerscope.records.measures import COUNT_MAX, NodeMetrics
+from peerscope.records.measures import NodeMetrics
 from peerscope.sources.base import Reading, make_source
 from peerscope.sources.programs.etcd import SILENT_S, EtcdSource, MemberList, MemberStatus
 
@@ -149,8 +149,19 @@ def test_other_pages_are_refused(page: str, said: str) -> None:
 @pytest.mark.parametrize("value", ["1e308", "NaN", "+Inf", "-5", "9" * 40, "x", ""])
 def test_a_hostile_value_is_cut_or_unknown(value: str) -> None:
     reading = read(PAGE.replace("} 2308", f"}} {value}"))
-    assert reading.metrics.sent_bytes in (None, COUNT_MAX)
+    assert reading.metrics.sent_bytes is None
     assert msgspec.convert(msgspec.to_builtins(reading), Reading) == reading
+
+
+def test_bytes_are_unknown_while_the_series_of_their_sum_change() -> None:
+    line = 'etcd_network_peer_sent_bytes_total{To="ab"} 7000000\n'
+    source = EtcdSource("http://127.0.0.1:1")
+    found = [
+        source.reading(page, None, None, 0.0).metrics.sent_bytes for page in (PAGE + line, PAGE, PAGE, PAGE + line)
+    ]
+    known = found[2]
+    assert known is not None
+    assert found == [known + 7_000_000, None, known, None]
 
 
 @given(st.text(max_size=60))

@@ -102,6 +102,13 @@ def test_a_series_without_a_number_is_there_without_a_value(value: str) -> None:
         assert not found
 
 
+def test_a_line_that_is_no_text_is_there_without_a_value() -> None:
+    found = read(b'peers{a="\xff"} 1\npeers{a="\xfe"} 2\npeers{a="b"} 3\n')
+    assert [value for _, value in found.of("peers", {})] == [3.0]
+    assert not found.are_known("peers", {})
+    assert found.are_known("peers", {"a": "b"})
+
+
 def test_the_first_of_equal_samples_counts() -> None:
     assert values('peers{a="1",b="2"} 7\npeers{b="2",a="1"} 8\npeers{a="2"} 1\n') == [7, 1]
 
@@ -141,6 +148,9 @@ def test_every_beginning_of_a_page_reads_the_same_or_is_refused_or_ends_at_a_lin
         (b"\x00\x01\x00\n", TEXT, "binary data"),
         (b"<!doctype html><html><form>log in</form></html>", "text/html", "an HTML page"),
         (b"\n\n <HTML>", TEXT, "an HTML page"),
+        (b"# generated\n#\n<html><pre>\npeers 5\n</pre></html>\n", TEXT, "an HTML page"),
+        (b"peers 5\n", "text/html", "an HTML page"),
+        (b"\x28\xb5\x2f\xfd\x00\npeers 5\n\x00\xff\n", "application/octet-stream", "binary data"),
         (b"<?xml version='1.0'?><r/>", TEXT, "XML"),
         (b'{"error":"unauthorized"}', "application/json", "JSON"),
         (b'[{"peers":7}]', TEXT, "JSON"),

@@ -60,7 +60,65 @@ def test_a_term_to_subtract_is_never_enough(mapped: Mapped) -> None:
     )
     assert read(source, "b 3\n").metrics == NodeMetrics()
     assert read(source, "a 5\nb 3\n").metrics == NodeMetrics(active_connections=2)
-    assert read(source, "a 3\nb 5\n").metrics == NodeMetrics(active_connections=0)
+    assert read(source, "a 3\nb 5\n").metrics == NodeMetrics()  # the page contradicts itself
+    assert read(source, "up 1\nb 5\n").metrics == NodeMetrics()
+
+
+@pytest.mark.parametrize("value", ["-3", "18446744073709551615", "1e300", "NaN", "+Inf"])
+def test_a_number_that_counts_nothing_is_unknown(mapped: Mapped, value: str) -> None:
+    source = mapped.source('[metrics]\np2p_peers = [{series = "peers"}]\ntunnels = [{series = "t"}]')
+    assert read(source, f"peers {value}\nt 1\n").metrics == NodeMetrics(tunnels=1)
+    assert read(source, f'peers{{a="x"}} {value}\npeers{{a="y"}} 9\nt 1\n').metrics.p2p_peers in (None, 6)
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Inf"])
+def test_a_sum_with_an_unknown_part_is_unknown(mapped: Mapped, value: str) -> None:
+    source = mapped.source(
+        '[metrics]\np2p_peers = [{series = "peers", zero_if = "t"}]\ntunnels = [{series = "t"}]\n'
+        '[measures.own]\nterms = [{series = "peers"}]\n[details]\nd = [{series = "peers"}]'
+    )
+    found = read(source, f'peers{{a="x"}} 5\npeers{{a="y"}} {value}\nt 1\n')
+    assert (found.metrics, found.measures, found.details) == (NodeMetrics(tunnels=1), (), {"d": None})
+
+
+def test_labels_that_are_no_text_never_merge(mapped: Mapped) -> None:
+    source = mapped.source('[metrics]\nreceived_bytes = [{series = "rx"}]\ntunnels = [{series = "t"}]')
+    found = source.reading(b'rx{peer="\xff"} 100\nrx{peer="\xfe"} 50\nt 1\n')
+    assert found.metrics == NodeMetrics(tunnels=1)
+
+
+COUNTERS = """
+[metrics]
+messages = [{series = "m"}]
+errors = [{series = "e", zero_if = "up"}]
+p2p_peers = [{series = "m"}]
+[measures.own_total]
+terms = [{series = "m"}]
+kind = "counter"
+[measures.own]
+terms = [{series = "m"}]
+"""
+
+
+def test_a_counter_whose_series_changed_is_unknown_for_that_page(mapped: Mapped) -> None:
+    source = mapped.source(COUNTERS)
+    a, b = 'm{p="a"} %d\n', 'm{p="b"} %d\n'
+    pages = [a % 10 + b % 90, a % 11, a % 12, a % 13 + b % 95, a % 14 + b % 95, "up 1\n", a % 1, a % 2]
+    found = [read(source, page) for page in pages]
+    assert [one.metrics.messages for one in found] == [100, None, 12, None, 109, None, 1, 2]
+    assert [one.metrics.p2p_peers for one in found] == [100, 11, 12, 108, 109, None, 1, 2]  # no counter
+    assert [{own.name for own in one.measures} for one in found[:3]] == [
+        {"own_total", "own"},
+        {"own"},
+        {"own_total", "own"},
+    ]
+
+
+def test_a_series_that_counts_from_its_first_event_on_is_known_from_zero(mapped: Mapped) -> None:
+    source = mapped.source(COUNTERS)
+    pages = ["up 1\n", 'up 1\ne{k="a"} 1\n', 'up 1\ne{k="a"} 1\ne{k="b"} 2\n', 'up 1\ne{k="b"} 3\n']
+    pages += ['up 1\ne{k="b"} 3\n', 'up 1\ne{k="a"} 900\ne{k="b"} 3\n']
+    assert [read(source, page).metrics.errors for page in pages] == [0, 1, 3, None, 3, None]
 
 
 @pytest.mark.parametrize("value", ["1e300", "-1e300", "1.7e308", "-0.4", "9007199254740993"])
@@ -112,6 +170,7 @@ rtt_ms{to="c"} 99
     found = read(source, page)
     assert found.overlay == (OverlayLink("a", 12_500), OverlayLink("b"))
     assert (found.node_id, found.version) == ("me", "1.0")
+    assert found.details == {"names_refused": 2.0}
 
 
 def test_round_trips_of_a_histogram_are_means_since_the_last_look(mapped: Mapped) -> None:

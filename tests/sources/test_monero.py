@@ -91,6 +91,8 @@ def test_zeros_of_a_restricted_rpc_are_unknown(node: Answers) -> None:
 
 def test_a_node_without_connections_leaves_the_list_out(node: Answers) -> None:
     node.by_path["results"]["get_connections"] = {"status": "OK"}
+    assert read(node).metrics.active_connections is None  # but it counts two
+    node.by_path["results"]["get_info"] = INFO | {"incoming_connections_count": 0, "outgoing_connections_count": 0}
     assert read(node).metrics.active_connections == 0
 
 

@@ -155,6 +155,17 @@ def test_a_refused_password_is_not_tried_until_the_address_is_banned(
     assert asyncio.run(source.read()).version == "v4.5.2"
 
 
+def test_changes_without_a_beginning_are_refused(node: ScriptedNode) -> None:
+    node.answer = client = Client()
+    client.changes = {"torrents": {name(1): torrent(1)}}
+    source = QbittorrentSource(node.url)
+    for _ in range(2):
+        with pytest.raises(SourceError, match="only changes"):
+            asyncio.run(source.read())
+    client.changes = {"full_update": True}
+    assert measures(asyncio.run(source.read()))["torrents"] == 0
+
+
 def test_without_a_user_it_asks_for_one(node: ScriptedNode) -> None:
     node.answer = Client(password="x")
     with pytest.raises(SourceError, match="wants a login, as in #user="):

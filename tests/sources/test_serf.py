@@ -118,6 +118,18 @@ def test_the_own_address_is_known_if_it_can_be_dialled(packed: Any, port: int, a
         assert read(agent).addresses == addresses
 
 
+def test_a_stranger_whose_name_is_none_takes_no_other_with_it() -> None:
+    agent = Agent()
+    for name in (b"evil\x1b[31m", b"x" * 120, b"\xff", b""):
+        packed = msgspec.Raw(bytes([0xD9, len(name)]) + name)
+        agent.members.append({"Name": packed, "Status": "alive", "Addr": b"\x7f\0\0\1", "Port": 7946})
+    reading = read(agent)
+    assert [link.node for link in reading.overlay] == ["b", "f"]
+    assert (reading.metrics.p2p_peers, reading.details["names_refused"]) == (6, 4.0)
+    agent.stats = STATS | {"agent": {"name": "x" * 120}}
+    assert read(agent).node_id is None
+
+
 def test_a_member_alone_has_no_neighbours_and_no_round_trips() -> None:
     agent = Agent()
     agent.members, agent.places = agent.members[:1], {}
@@ -152,8 +164,7 @@ def test_round_trips_are_never_negative_and_need_one_space() -> None:
         ("errors", {"handshake": "Unsupported version"}, "Unsupported version to handshake"),
         ("errors", {"handshake": "Authentication required"}, "token_file"),
         ("members", "x", "something else"),
-        ("members", [{"Name": "x\n", "Status": "alive"}], "something else"),
-        ("members", [{"Name": "x" * 81, "Status": "alive"}], "something else"),
+        ("members", [{"Name": 7, "Status": "alive"}], "something else"),
         ("stats", {"agent": {}}, "something else"),
         ("garbage", b"HTTP/1.1 400 Bad Request\r\n", "something else"),
         ("garbage", b"\xc1", "not Serf's RPC"),

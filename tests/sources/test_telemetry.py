@@ -18,6 +18,7 @@ from peerscope.errors import NotYetError, SourceError
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import Measure, NodeMetrics
 from peerscope.sources import telemetry as telemetry_module
+from peerscope.sources.attachment import _checked
 from peerscope.sources.base import Reading
 from peerscope.sources.events import (
     Connection,
@@ -319,6 +320,42 @@ def test_gauges_of_any_name_become_measures_declared_by_their_first_event() -> N
         Measure("below", -5),
     )
     assert heard.refused == {"declared-otherwise": 2}
+
+
+def test_what_is_dropped_after_it_was_accepted_shows_in_the_details() -> None:
+    heard = Telemetry()
+    heard.gauge("block_height", 912_345, unit="blocks")
+    reading = asyncio.run(counted(heard))
+    assert not {"refused_events", "last_refusal"} & reading.details.keys()
+    heard.gauge("block_height", 912_346, unit="m")
+    heard.refused["no-json"] += 1
+    reading = asyncio.run(counted(heard))
+    assert reading.details["refused_events"] == 2.0
+    assert reading.details["last_refusal"] == "gauge block_height: its first event declared another unit or kind"
+    for number in range(16):
+        heard.gauge(f"own_{number}", number)
+    reading = asyncio.run(counted(heard))
+    assert reading.details["last_refusal"] == "gauge own_15: there are 16 others already"
+
+
+@pytest.mark.parametrize("value", [-5, 1e300, 2**53 - 1 + 0.5])
+def test_a_running_total_that_is_none_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="running total"):
+        Telemetry().gauge("jobs_total", value, kind="counter")
+    heard = Telemetry()
+    heard.gauge("jobs_total", 3, kind="counter")
+    heard.gauge("jobs_total", value)
+    assert asyncio.run(counted(heard)).measures == (Measure("jobs_total", 3, "", True),)
+    assert heard.refused == {"out-of-range": 1}
+
+
+def test_totals_beyond_their_limit_begin_anew_and_spoil_nothing_else() -> None:
+    heard = Telemetry()
+    heard.message("in", 2**53 - 1)
+    assert asyncio.run(counted(heard)).metrics.received_bytes == 2**53 - 1
+    heard.message("in", 8)
+    reading = _checked(asyncio.run(counted(heard)))
+    assert (reading.metrics.received_bytes, reading.metrics.messages) == (7, 2)
 
 
 def test_a_node_has_at_most_sixteen_values_of_its_own() -> None:

@@ -32,6 +32,11 @@ Amount = Annotated[int, Meta(ge=-COUNT_MAX, le=COUNT_MAX)] | Annotated[float, Me
 """Whole numbers are exact; others are rounded to six digits."""
 
 
+def run_on(total: int) -> int:
+    """A running total that we add up ourselves. Beyond the limit it begins anew, as after a restart."""
+    return total % (COUNT_MAX + 1)
+
+
 class SystemMetrics(Struct, frozen=True, array_like=True, gc=False):
     """The host. Sizes are in KiB, which loses nothing and saves bytes."""
 

@@ -17,13 +17,18 @@ from random import Random
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple, replace
 
 from peerscope.errors import NotYetError, PeerscopeError, SourceError
 from peerscope.host.clock import monotonic
 from peerscope.host.failures import backoff_s
 from peerscope.mesh.detection.checks import MESSAGE_MAX, failed, printable
-from peerscope.records.bodies import OVERLAY_MAX, Check, Status
+from peerscope.records.bodies import OVERLAY_MAX, Check, OverlayLink, Status
+from peerscope.records.measures import COUNT_MAX, Measure, NodeMetrics
 from peerscope.sources.base import Reading, Source
+from peerscope.sources.faults import fault
+from peerscope.sources.mapping import AMOUNT_MAX
+from peerscope.sources.neighbours import RTT_US_MAX, is_overlay_id, refusing
 from peerscope.sources.place import shown
 
 BACKOFF_S_MAX = 60.0
@@ -144,14 +149,38 @@ class Attachment:
 
 
 def _checked(answer: object) -> Reading:
-    """Validate the type and the limits of an answer; cut a list of neighbours that is too long."""
+    """Validate the types of an answer. A number out of range is unknown, a neighbour without a valid name left out."""
     if not isinstance(answer, Reading):
         raise SourceError(f"answered {type(answer).__name__} instead of a Reading")
     try:
-        shorter = msgspec.structs.replace(answer, overlay=tuple(answer.overlay)[:OVERLAY_MAX])
-        return msgspec.convert(msgspec.to_builtins(shorter), Reading)
+        return msgspec.convert(msgspec.to_builtins(_bounded(answer)), Reading)
     except Exception as error:  # any part may have any type
-        raise SourceError(f"answered nonsense: {error}") from None
+        raise SourceError(f"answered nonsense: {fault(error)}") from None
+
+
+def _bounded(answer: Reading) -> Reading:
+    """The same with numbers in range. Strangers may choose the names of neighbours, so no name spoils the others."""
+    links = [link for link in answer.overlay if not isinstance(link.node, str) or is_overlay_id(link.node)]
+    details = refusing(answer.details, len(answer.overlay) - len(links))
+    return replace(
+        answer,
+        metrics=NodeMetrics(*(_in_range(value, 0, COUNT_MAX) for value in astuple(answer.metrics))),
+        overlay=tuple(OverlayLink(one.node, _in_range(one.rtt_us, 0, RTT_US_MAX)) for one in links[:OVERLAY_MAX]),
+        measures=tuple(replace(one, value=_amount(one)) for one in answer.measures),
+        details=details,
+    )
+
+
+def _amount(one: Measure) -> Any:
+    if isinstance(one.value, float):
+        return _in_range(one.value, 0.0 if one.is_counter else -AMOUNT_MAX, AMOUNT_MAX)
+    return _in_range(one.value, 0 if one.is_counter else -COUNT_MAX, COUNT_MAX)
+
+
+def _in_range(value: Any, least: float, most: float) -> Any:
+    """None for a number out of range, NaN included; anything else unchanged."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return None if is_number and not least <= value <= most else value
 
 
 async def _read(source: Source) -> Reading:

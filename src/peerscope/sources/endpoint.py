@@ -25,6 +25,7 @@ from msgspec import Struct
 from peerscope.errors import ConfigError, SourceError
 from peerscope.host.http import NoRedirect
 from peerscope.mesh.detection.checks import printable
+from peerscope.sources.faults import fault
 from peerscope.sources.own_secrets import check_listener
 from peerscope.sources.place import NodePlace, check_url, secret, shown
 
@@ -162,7 +163,7 @@ def decoded(page: Page, kind: type[T], url: str) -> T:
         return msgspec.json.decode(page.data, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         sort = page.content_type if page.content_type in KINDS else "of another kind"
-        reason = f"it is {sort}" if page.content_type != "application/json" else str(error)
+        reason = f"it is {sort}" if page.content_type != "application/json" else fault(error)
         raise SourceError(f"{url} does not answer with the expected JSON: {reason}") from None
 
 
@@ -172,7 +173,9 @@ def whole_page(answer: HTTPResponse, url: str, end: float) -> Page:
 
 
 def whole_body(answer: HTTPResponse, url: str, end: float) -> bytes:
-    """Read a whole body. One that ends before its announced length is refused: it would look like fewer values."""
+    """Read a whole body. A part of one is refused: it would look like fewer values."""
+    if answer.status == HTTPStatus.PARTIAL_CONTENT:
+        raise SourceError(f"{url} answers with a part of its page")
     data = bytearray()
     while chunk := answer.read1(65536):
         data += chunk

@@ -41,6 +41,8 @@ class Gauge(Struct, frozen=True, tag="gauge", gc=False):
     def __post_init__(self) -> None:
         if self.name in STANDARD and not (isinstance(self.value, int) and 0 <= self.value <= COUNT_MAX):
             raise ValueError(f"{self.name} is {self.value}; must be a whole number from 0 on")
+        if self.kind == "counter" and not 0 <= self.value <= COUNT_MAX:
+            raise ValueError(f"{self.name} is {self.value}; a running total lies between 0 and {COUNT_MAX}")
 
 
 class Message(Struct, frozen=True, tag="message", gc=False):

@@ -7,7 +7,11 @@ other line can make a page invalid. Remote nodes choose some label values. These
   escape;
 - a name must match as a whole: `peers` does not want `peers_other{...}`;
 - a page whose last line has no end is refused, since its last number may have lost digits and other lines are missing;
-- the first of two samples with equal labels counts, as in Prometheus.
+- the first of two samples with equal labels counts, as in Prometheus;
+- a sample whose labels are no UTF-8 has no value, since two such labels may look equal.
+
+An exporter that leaves a line break in a label value as it is breaks its own page: the rest of that value may look like
+a line. Nothing in the page shows that.
 
 Timestamps, start times (`st@`) and exemplars are read over. A native histogram of OpenMetrics has no number: its series
 is there without a value.
@@ -43,6 +47,7 @@ _REST = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _END = re.compile(rb"(?:^|\n)# EOF\r?\n?\Z")
+_COMMENTS = re.compile(rb"\A(?:[ \t\r]*(?:#[^\n]*)?\n)+")
 _ESCAPE = re.compile(r'\\([\\"n])')
 
 Labels = Mapping[str, str]
@@ -72,6 +77,11 @@ class Samples:
             has = dict(key)
             if math.isfinite(value) and labels.items() <= has.items():
                 yield has, value
+
+    def are_known(self, name: str, labels: Labels) -> bool:
+        """Whether all samples of this name that have these labels have a value."""
+        found = self._found.get(name, {}).items()
+        return all(math.isfinite(value) for key, value in found if labels.items() <= dict(key).items())
 
     def labels_of(self, name: str, labels: Labels) -> Iterable[dict[str, str]]:
         """Labels of samples of this name that have these labels, with or without a value."""
@@ -120,14 +130,16 @@ class Wanted:
 
 def foreign(data: bytes, content_type: str) -> str | None:
     """A page that is surely no text of metrics: what it is, for people. None for all others."""
-    start = data[:64].lstrip()
+    if content_type == "application/octet-stream":
+        return "binary data"
+    start = _COMMENTS.sub(b"", data[:4096], count=1)[:64].lstrip()
     if start.startswith(b"\x1f\x8b"):
         return "gzip"
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "UTF-16 text"
     if content_type.endswith("protobuf"):
         return "protobuf"
-    if start.startswith(b"<"):
+    if start.startswith(b"<") or content_type == "text/html":
         return "an HTML page" if b"<html" in data[:4096].lower() or content_type == "text/html" else "XML"
     if start.startswith((b"{", b"[")) and (content_type.endswith("json") or _is_json(data)):
         return "JSON"
@@ -164,7 +176,7 @@ def _sample(line: bytes, start: int) -> tuple[tuple[tuple[str, str], ...], float
         rest = _REST.match(line, start)
     if rest is None:
         raise ValueError("no number follows")
-    value = math.nan if rest["value"] is None else float(rest["value"])
+    value = math.nan if rest["value"] is None or not _is_text(line[: rest.start()]) else float(rest["value"])
     return tuple(sorted(labels.items())), value
 
 
@@ -172,7 +184,7 @@ def _labels(line: bytes, start: int) -> tuple[dict[str, str], int]:
     labels: dict[str, str] = {}
     may_follow = True
     while (label := _LABEL.match(line, start)) is not None and may_follow:
-        name, value = (part.decode("utf-8", "replace") for part in label.group(1, 2))
+        name, value = (part.decode("utf-8", "backslashreplace") for part in label.group(1, 2))
         name = _unescaped(name[1:-1]) if name.startswith('"') else name
         if name in labels:
             raise ValueError(f"two labels {name[:EXCERPT]!r}")
@@ -182,6 +194,14 @@ def _labels(line: bytes, start: int) -> tuple[dict[str, str], int]:
     if not line.startswith(b"}", start):
         raise ValueError("its labels have no end")
     return labels, start + 1
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _after_blanks(line: bytes, start: int) -> int:

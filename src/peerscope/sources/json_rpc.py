@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 from peerscope.errors import SourceError
 from peerscope.mesh.detection.checks import printable
 from peerscope.sources.endpoint import Endpoint, decoded
+from peerscope.sources.faults import fault
 
 HEADERS = {"Content-Type": "application/json"}
 METHOD_NOT_FOUND = -32601
@@ -53,7 +54,7 @@ def result(answer: RpcAnswer, kind: type[T], question: str) -> T:
     try:
         return msgspec.json.decode(answer.result, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise SourceError(f"{question} does not answer as expected: {error}") from None
+        raise SourceError(f"{question} does not answer as expected: {fault(error)}") from None
 
 
 def _question(number: int, method: str, params: Any) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
@@ -51,6 +51,8 @@ GENERIC = "generic"
 PRESETS = "presets"
 DETAILS_MAX = 32
 AMOUNT_MAX = 1e300
+COUNTERS = frozenset({"messages", "dht_lookups", "dht_puts", "received_bytes", "sent_bytes", "errors"})
+"""The running totals among the standard values."""
 
 Series = Annotated[str, Meta(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*\Z")]
 LabelName = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -147,22 +149,71 @@ class Mapped(Struct, frozen=True, forbid_unknown_fields=True):
                 names |= set(bases) if means.kind == "gauge" else {f"{base}_{of}" for base in bases for of in PARTS}
         return names | {found.series for found in (self.overlay, self.node_id, self.version) if found is not None}
 
-    def own(self, samples: Samples) -> tuple[Measure, ...]:
-        """The values of its own kind, where known."""
+    def own(self, samples: Samples, parts: SumParts) -> tuple[Measure, ...]:
+        """The values of its own kind, where known. `parts`: series of the last page."""
+        found = {
+            name: parts.total(f"measures.{name}", own.terms, samples)
+            if own.kind == "counter"
+            else total(own.terms, samples)
+            for name, own in self.measures.items()
+        }
         return tuple(
             Measure(name, value, own.unit, own.kind == "counter")
             for name, own in self.measures.items()
-            if (value := amount(total(own.terms, samples))) is not None
+            if (value := amount(found[name])) is not None
+        )
+
+    def standard(self, samples: Samples, parts: SumParts) -> NodeMetrics:
+        """The standard values. `parts`: series of the last page."""
+        return NodeMetrics(
+            **{
+                name: count(parts.total(name, terms, samples) if name in COUNTERS else total(terms, samples))
+                for name, terms in self.metrics.items()
+            }
         )
 
 
 PARTS = ("sum", "count")
 
 
+class SumParts:
+    """Which series made up each running total on the last page.
+
+    A series that comes or goes makes a jump that no event made. So the total is unknown on that page.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[str, set[Hashable]] = {}
+        self._shrunk: set[str] = set()
+        """Totals that have lost a series: those that come may be old."""
+
+    def total(self, name: str, terms: Iterable[Term], samples: Samples) -> float | None:
+        """The sum as `total` has it; None also if its series are others than on the last page."""
+        wanted = tuple(terms)
+        now: set[Hashable] = {
+            (term.series, *sorted(labels.items()))
+            for term in wanted
+            for labels in samples.labels_of(term.series, term.labels)
+        }
+        is_steady = self.are_steady(name, now, from_zero=any(term.zero_if is not None for term in wanted))
+        return total(wanted, samples) if is_steady else None
+
+    def are_steady(self, name: str, now: set[Hashable], *, from_zero: bool) -> bool:
+        """Whether these series are those of the last page. `from_zero`: new ones have counted from zero on."""
+        before, self._before[name] = self._before.get(name), now
+        if not before:
+            return True
+        if before - now:
+            self._shrunk.add(name)
+        return now == before or (from_zero and name not in self._shrunk)
+
+
 def total(terms: Iterable[Term], samples: Samples) -> float | None:
-    """Add series up; None if all series to add are missing, even where one to subtract exists."""
+    """Add series up; None if one has no value, or all series to add are missing, even where one to subtract exists."""
     added, is_known = 0.0, False
     for term in terms:
+        if not samples.are_known(term.series, term.labels):
+            return None
         values = [value for _, value in samples.of(term.series, term.labels)]
         added += sum(values) if term.sign == "+" else -sum(values)
         is_zero = not values and term.zero_if is not None and samples.has(term.zero_if)
@@ -171,8 +222,8 @@ def total(terms: Iterable[Term], samples: Samples) -> float | None:
 
 
 def count(value: float | None) -> int | None:
-    """A number of things: never negative."""
-    return None if value is None else min(COUNT_MAX, max(0, round(value)))
+    """A number of things; None for one that is negative or too large."""
+    return None if value is None or not 0 <= round(value) <= COUNT_MAX else round(value)
 
 
 def amount(value: float | None) -> int | float | None:

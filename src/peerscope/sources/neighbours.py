@@ -5,9 +5,18 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from peerscope.records.texts import OverlayId
 
 RTT_S_MAX = 600.0
+RTT_US_MAX = 600_000_000
+DETAILS_MAX = 32
+NAMES_REFUSED = "names_refused"
+"""The detail with the number of neighbours that have no valid name."""
+Details = dict[str, float | str | None]
 ADDRESS = re.compile(r"([0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 ADDRESS_MAX = 80
 _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
@@ -19,6 +28,25 @@ def is_address(text: str) -> bool:
     """Is it HOST:PORT, with a port that can be dialled?"""
     found = ADDRESS.fullmatch(text) if len(text) <= ADDRESS_MAX else None
     return found is not None and 0 < int(found[2]) < 65536
+
+
+def is_overlay_id(text: str) -> bool:
+    """Can it name a node on the map? Strangers choose the names of a node's neighbours."""
+    try:
+        text.encode()  # the pattern lets half of a surrogate pair pass
+        msgspec.convert(text, OverlayId)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def refusing(details: Mapping[str, float | str | None], names: int) -> Details:
+    """The details, with the number of names refused if there are any."""
+    known = dict(details)
+    before = known.get(NAMES_REFUSED)
+    if names and (before is not None or len(known) < DETAILS_MAX):
+        known[NAMES_REFUSED] = float(names) + (before if isinstance(before, float | int) else 0.0)
+    return known
 
 
 def rtt_us(seconds: float | None) -> int | None:

@@ -13,7 +13,6 @@ import msgspec
 from peerscope.errors import SourceError
 from peerscope.host.clock import monotonic
 from peerscope.records.bodies import OVERLAY_MAX, OverlayLink
-from peerscope.records.measures import NodeMetrics
 from peerscope.records.texts import Name, OverlayId
 from peerscope.sources.base import Reading
 from peerscope.sources.endpoint import OPTIONS, Endpoint
@@ -23,12 +22,13 @@ from peerscope.sources.mapping import (
     PARTS,
     NeighbourSeries,
     Roundtrips,
-    count,
+    SumParts,
     load_mapping,
     only_value,
     total,
 )
 from peerscope.sources.means import RunningMean
+from peerscope.sources.neighbours import is_overlay_id, refusing
 from peerscope.sources.place import parse_place
 
 RTT_US_MAX = 600_000_000
@@ -45,6 +45,7 @@ class PrometheusSource:
         self._url = self._endpoint.url
         self._mapping = load_mapping(place.word or GENERIC)
         self._wanted = Wanted(self._mapping.series())
+        self._parts = SumParts()
         self._latency = RunningMean()
         self._rtts: dict[str, RunningMean] = {}
 
@@ -61,17 +62,21 @@ class PrometheusSource:
             raise SourceError(f"{self._url} {error}") from None
         self._check(samples)
         mapping, now = self._mapping, monotonic()
+        ids = _ids(mapping.overlay, samples) if mapping.overlay else set()
         latency_s, latency_age_s = self._latency_at(samples, now)
         return Reading(
             node=mapping.node,
             node_id=_valid(only_value(mapping.node_id, samples), OverlayId),
             version=_valid(only_value(mapping.version, samples), Name),
-            metrics=NodeMetrics(**{name: count(total(terms, samples)) for name, terms in mapping.metrics.items()}),
-            overlay=self._overlay(mapping.overlay, samples, now) if mapping.overlay else (),
+            metrics=mapping.standard(samples, self._parts),
+            overlay=self._overlay(mapping.overlay, ids, samples, now) if mapping.overlay else (),
             latency_s=latency_s,
             latency_age_s=latency_age_s,
-            measures=mapping.own(samples),
-            details={name: total(terms, samples) for name, terms in mapping.details.items()},
+            measures=mapping.own(samples, self._parts),
+            details=refusing(
+                {name: total(terms, samples) for name, terms in mapping.details.items()},
+                sum(not is_overlay_id(one) for one in ids),
+            ),
         )
 
     async def close(self) -> None:
@@ -100,15 +105,19 @@ class PrometheusSource:
             self._latency.note(totals, wanted.unit_s, now)
         return self._latency.at(now)
 
-    def _overlay(self, wanted: NeighbourSeries, samples: Samples, now: float) -> tuple[OverlayLink, ...]:
+    def _overlay(self, wanted: NeighbourSeries, ids: set[str], samples: Samples, now: float) -> tuple[OverlayLink, ...]:
         """The neighbours in the order of their ids, so that the same ones are kept where there are too many."""
-        ids = {labels.get(wanted.label) for labels, value in samples.of(wanted.series, wanted.labels) if value > 0}
-        nodes = sorted(node for one in ids if (node := _valid(one, OverlayId)) is not None)[:OVERLAY_MAX]
+        nodes = sorted(one for one in ids if is_overlay_id(one))[:OVERLAY_MAX]
         if wanted.rtt is None:
             return tuple(OverlayLink(node) for node in nodes)
         self._rtts = {node: self._rtts.get(node) or RunningMean() for node in nodes}
         _note_rtts(self._rtts, wanted.rtt, wanted.rtt.label or wanted.label, samples, now)
         return tuple(OverlayLink(node, _microseconds(self._rtts[node].at(now)[0])) for node in nodes)
+
+
+def _ids(wanted: NeighbourSeries, samples: Samples) -> set[str]:
+    found = samples.of(wanted.series, wanted.labels)
+    return {name for labels, value in found if value > 0 and (name := labels.get(wanted.label))}
 
 
 def _note_rtts(rtts: Mapping[str, RunningMean], wanted: Roundtrips, label: str, samples: Samples, now: float) -> None:

@@ -9,12 +9,18 @@ from msgspec import Struct
 
 from peerscope.mesh.detection.checks import printable
 from peerscope.records.bodies import OVERLAY_MAX, OverlayLink
-from peerscope.records.measures import MEASURES_MAX, Measure
+from peerscope.records.measures import COUNT_MAX, MEASURES_MAX, Measure
 from peerscope.records.texts import OverlayId
 from peerscope.sources.mapping import amount
 
 REMOTES_MAX = 65_536
 ERRORS_KEPT = 3
+REFUSALS = {
+    "too-many-gauges": f"there are {MEASURES_MAX} others already",
+    "declared-otherwise": "its first event declared another unit or kind",
+    "out-of-range": "a running total lies between 0 and 2^53",
+}
+"""Why a gauge is refused, for people."""
 LINE_MAX = 160
 LEVELS = {
     "trace": "debug",
@@ -99,6 +105,8 @@ class Declared:
             known = Measure(name, None, unit, kind == "counter")
         elif (unit and unit != known.unit) or (kind is not None and (kind == "counter") != known.is_counter):
             return "declared-otherwise"
+        if known.is_counter and not 0 <= value <= COUNT_MAX:
+            return "out-of-range"
         self._measures[name] = msgspec.structs.replace(known, value=amount(value))
         return None
 

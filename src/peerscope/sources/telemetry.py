@@ -21,11 +21,11 @@ import msgspec
 
 from peerscope.errors import NotYetError, SourceError
 from peerscope.host.clock import monotonic
-from peerscope.records.measures import NodeMetrics
+from peerscope.records.measures import NodeMetrics, run_on
 from peerscope.sources.base import UNNAMED, Reading
 from peerscope.sources.events import KINDS, STANDARD, Connection, Dht, Event, Gauge, Log, Message, NodeIdentity
 from peerscope.sources.means import LastMean
-from peerscope.sources.reported import Connections, Declared, LogLines
+from peerscope.sources.reported import REFUSALS, Connections, Declared, LogLines
 from peerscope.views.traces import HopEvent
 
 QUEUE_MAX = 100_000
@@ -69,6 +69,8 @@ class Telemetry:
         self._connections = Connections()
         self._node = NodeIdentity()
         self._lines = LogLines()
+        self._last_refusal = ""
+        """For people: senders over HTTP do not learn of what is refused after it waited."""
 
     # -- what the node calls -----------------------------------------------------------------------
 
@@ -218,11 +220,17 @@ class Telemetry:
                 **events,
                 "inconsistent_lookups": float(self._inconsistent) if self._lookups else None,
                 **self._lines.details(),
+                **self._refusals(),
             },
         )
 
     async def close(self) -> None:
         """Nothing is open."""
+
+    def _refusals(self) -> dict[str, float | str | None]:
+        count = self.refused.total()
+        known: dict[str, float | str | None] = {"refused_events": float(count)} if count else {}
+        return known | {"last_refusal": self._last_refusal} if self._last_refusal else known
 
     def _metrics(self) -> NodeMetrics:
         """The sums; None where no event of that kind came."""
@@ -246,9 +254,9 @@ class Telemetry:
                 self._messages += 1
                 self._errors += event.error
                 if event.direction == "in":
-                    self._bytes_in += event.bytes
+                    self._bytes_in = run_on(self._bytes_in + event.bytes)
                 else:
-                    self._bytes_out += event.bytes
+                    self._bytes_out = run_on(self._bytes_out + event.bytes)
                 if event.latency_s is not None:
                     self._latency_s += event.latency_s
                     self._latencies += 1
@@ -278,6 +286,7 @@ class Telemetry:
             self._gauges[event.name] = int(event.value)
         elif reason := self._declared.take(event.name, event.value, event.unit, event.kind):
             self.refused[reason] += 1
+            self._last_refusal = f"gauge {event.name}: {REFUSALS[reason]}"
 
     def _introduce(self, event: NodeIdentity) -> None:
         before = self._node

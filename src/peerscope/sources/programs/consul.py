@@ -28,6 +28,7 @@ from peerscope.records.bodies import OVERLAY_MAX, OverlayLink
 from peerscope.records.measures import Measure, NodeMetrics
 from peerscope.sources.base import Reading
 from peerscope.sources.endpoint import OPTIONS, Endpoint
+from peerscope.sources.neighbours import is_address, is_overlay_id, refusing
 from peerscope.sources.place import parse_place
 
 DEFAULT = "http://127.0.0.1:8500"
@@ -50,24 +51,24 @@ class CoordinateVector(Struct, frozen=True, rename="pascal"):
 class NodeCoordinate(Struct, frozen=True, rename="pascal"):
     """The coordinate of one node; in Consul Enterprise one for each of its segments."""
 
-    node: Word
+    node: str
     coord: CoordinateVector
-    segment: Word = ""
+    segment: str = ""
 
 
 class ConsulMember(Struct, frozen=True, rename="pascal"):
-    """One agent, as this one sees it."""
+    """One agent, as this one sees it. It chose these texts itself."""
 
-    name: Word
-    addr: Word = ""
+    name: str
+    addr: str = ""
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     status: int = 0
-    tags: dict[Word, Word] = {}
+    tags: dict[str, str] = {}
 
     @property
     def id(self) -> str:
         """Its id; agents before 0.7.3 have only a name."""
-        return printable(self.tags.get("id") or self.name)[:80]
+        return self.tags.get("id") or self.name
 
 
 class ConsulConfig(Struct, frozen=True, rename={"node_name": "NodeName", "node_id": "NodeID", "is_server": "Server"}):
@@ -123,7 +124,8 @@ def reading(
     segment = me.member.tags.get("segment", "")
     known = {one.node: one.coord for one in coordinates if one.segment == segment}
     mine = known.get(me.config.node_name or me.member.name)
-    rtts_s = {one.id: rtt_s for one in alive if (rtt_s := round_trip_s(mine, known.get(one.name))) is not None}
+    named = [one for one in alive if is_overlay_id(one.id)]
+    rtts_s = {one.id: rtt_s for one in named if (rtt_s := round_trip_s(mine, known.get(one.name))) is not None}
     measures = [
         Measure("members_alive", len(alive) + 1),
         Measure("members_failed", sum(member.status == FAILED for member in others)),
@@ -132,22 +134,25 @@ def reading(
         measures.append(Measure("has_leader", int(bool(leader))))
     return Reading(
         node="consul",
-        node_id=printable(me.config.node_id)[:80] or me.member.id,
+        node_id=printable(me.config.node_id or me.member.id)[:80] or None,
         version=printable(me.config.version)[:64] or None,
         metrics=NodeMetrics(p2p_peers=len(alive)),
         overlay=tuple(
             OverlayLink(one.id, min(RTT_US_MAX, round(rtts_s[one.id] * 1e6)) if one.id in rtts_s else None)
-            for one in alive[:OVERLAY_MAX]
+            for one in named[:OVERLAY_MAX]
         ),
         measures=tuple(measures),
-        addresses=(join_address(me.member.addr, me.member.port),) if me.member.addr and me.member.port else (),
-        details={
-            "datacenter": printable(me.config.datacenter)[:64],
-            "role": "server" if me.config.is_server else "client",
-            "members_left": float(sum(member.status == LEFT for member in others)),
-            "members_leaving": float(sum(member.status == LEAVING for member in others)),
-            "leader": printable(leader or "")[:64] or None,
-        },
+        addresses=(address,) if is_address(address := join_address(me.member.addr, me.member.port)) else (),
+        details=refusing(
+            {
+                "datacenter": printable(me.config.datacenter)[:64],
+                "role": "server" if me.config.is_server else "client",
+                "members_left": float(sum(member.status == LEFT for member in others)),
+                "members_leaving": float(sum(member.status == LEAVING for member in others)),
+                "leader": printable(leader or "")[:64] or None,
+            },
+            len(alive) - len(named),
+        ),
     )
 
 

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
-from math import isfinite
+from collections.abc import Hashable, Mapping
+from math import isfinite, nan
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
@@ -32,9 +32,10 @@ from peerscope.host.addresses import join_address
 from peerscope.host.clock import monotonic
 from peerscope.mesh.detection.checks import printable
 from peerscope.records.bodies import ADDRESSES_MAX, OVERLAY_MAX, OverlayLink
-from peerscope.records.measures import COUNT_MAX, Measure, NodeMetrics
+from peerscope.records.measures import Measure, NodeMetrics
 from peerscope.sources.base import Reading
 from peerscope.sources.endpoint import LOGIN, OPTIONS, Endpoint, decoded
+from peerscope.sources.mapping import SumParts, count
 from peerscope.sources.place import parse_place
 
 DEFAULT = "http://127.0.0.1:2379"
@@ -67,8 +68,8 @@ class EtcdMember(Struct, frozen=True, rename={"id": "ID", "client_urls": "client
     """A configured member; without a name it has not started yet."""
 
     id: Number
-    name: Word = ""
-    client_urls: Annotated[tuple[Word, ...], Meta(max_length=64)] = ()
+    name: str = ""
+    client_urls: tuple[str, ...] = ()
 
 
 class MemberList(Struct, frozen=True):
@@ -96,6 +97,7 @@ class EtcdSource:
         self._endpoint = Endpoint(replace(place, address=place.address or DEFAULT), DEFAULT, login=LOGIN)
         self._totals: dict[str, tuple[float, float]] = {}
         self._is_first = True
+        self._parts = SumParts()
         self._heard: dict[str, tuple[float, float, float]] = {}
         """By member: bytes received and sent, and when the former last grew."""
         self._means: dict[str, tuple[float, float]] = {}
@@ -131,9 +133,9 @@ class EtcdSource:
             or None,
             metrics=NodeMetrics(
                 p2p_peers=None if up is None else len(up),
-                received_bytes=_count(_sum(series, "network_peer_received_bytes_total")),
-                sent_bytes=_count(_sum(series, "network_peer_sent_bytes_total")),
-                errors=None if up is None else _count(_sum(series, "network_peer_sent_failures_total") or 0.0),
+                received_bytes=self._total(series, "network_peer_received_bytes_total"),
+                sent_bytes=self._total(series, "network_peer_sent_bytes_total"),
+                errors=None if up is None else self._total(series, "network_peer_sent_failures_total", absent=0),
             ),
             overlay=tuple(OverlayLink(one, self._rtt_us(one)) for one in sorted(up or ())[:OVERLAY_MAX]),
             latency_s=sum(mean for mean, _ in means) / len(means) if means else None,
@@ -154,6 +156,12 @@ class EtcdSource:
     def _gateway(self, path: str, kind: type[Answer]) -> Answer:
         page = self._endpoint.post(path, b"{}", headers={"Content-Type": "application/json"})
         return decoded(page, kind, self._endpoint.at(path))
+
+    def _total(self, page: Page, name: str, absent: int | None = None) -> int | None:
+        """A running total; None also while members come back or go. `absent`: its value without any series."""
+        found: set[Hashable] = {tuple(sorted(labels.items())) for labels, _ in page.get(name, [])}
+        is_steady = self._parts.are_steady(name, found, from_zero=True)
+        return (count(_sum(page, name)) if found else absent) if is_steady else None
 
     def _note(self, page: Page, now: float) -> None:
         """Take the round trips of each member since the last look. A series that appears began at zero."""
@@ -191,14 +199,14 @@ class EtcdSource:
 
 
 def _series(page: str) -> Page:
-    """Series of etcd by name, without its prefix; no buckets."""
+    """Series of etcd by name, without its prefix and buckets. A value that is none is NaN."""
     found: dict[str, list[Series]] = {}
     for line in page.split("\n"):
         if line.startswith("etcd_") and "_bucket{" not in line and (match := LINE.match(line)):
             with contextlib.suppress(ValueError):
                 value = float(match[3])
-                if isfinite(value) and value >= 0:
-                    found.setdefault(match[1], []).append((dict(LABEL.findall(match[2] or "")), value))
+                known = value if isfinite(value) and value >= 0 else nan  # a sum with it is unknown
+                found.setdefault(match[1], []).append((dict(LABEL.findall(match[2] or "")), known))
     return found
 
 
@@ -217,8 +225,8 @@ def _by_member(page: Page, way: str, label: str) -> dict[str, float]:
 
 def _measures(series: Page, configured: set[str] | None, up: set[str] | None) -> tuple[Measure, ...]:
     found = [
-        Measure("has_leader", _count(_sum(series, "server_has_leader"))),
-        Measure("leader_changes", _count(_sum(series, "server_leader_changes_seen_total")), is_counter=True),
+        Measure("has_leader", count(_sum(series, "server_has_leader"))),
+        Measure("leader_changes", count(_sum(series, "server_leader_changes_seen_total")), is_counter=True),
     ]
     if up is not None:
         found.append(Measure("members_alive", len(up) + 1))
@@ -255,17 +263,15 @@ def _addresses(members: MemberList | None, me: str) -> tuple[str, ...]:
 
 
 def _sum(series: Page, name: str) -> float | None:
-    return sum(value for _, value in series[name]) if name in series else None
+    """The sum; None if a part is missing or unknown."""
+    added = sum(value for _, value in series[name]) if name in series else nan
+    return added if isfinite(added) else None
 
 
 def _label(series: Page, name: str, label: str) -> str:
     """The label of a series that only exists once; "" where it does not."""
     found = series.get(name, [])
     return found[0][0].get(label, "") if len(found) == 1 else ""
-
-
-def _count(value: float | None) -> int | None:
-    return None if value is None else min(COUNT_MAX, round(value))
 
 
 def _hex(number: str) -> str:

@@ -25,6 +25,7 @@ from peerscope.records.bodies import ADDRESSES_MAX, OverlayLink
 from peerscope.records.measures import COUNT_MAX, Measure, NodeMetrics
 from peerscope.sources.base import Reading
 from peerscope.sources.endpoint import OPTIONS, Endpoint, decoded
+from peerscope.sources.faults import fault
 from peerscope.sources.neighbours import duration_s, mean, multiaddress, reach, rtt_us
 from peerscope.sources.place import parse_place
 
@@ -50,7 +51,7 @@ class KuboIdentity(Struct, frozen=True, rename="pascal"):
 class KuboConnection(Struct, frozen=True, rename="pascal"):
     """One connection."""
 
-    peer: PeerName
+    peer: str
     latency: Word = ""
     direction: int | None = None
 
@@ -191,7 +192,9 @@ class KuboSource:
         try:
             tables = msgspec.json.Decoder(_RoutingTable).decode_lines(page.data)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise SourceError(f"{self._rpc.at(question)} does not answer with the expected JSON: {error}") from None
+            raise SourceError(
+                f"{self._rpc.at(question)} does not answer with the expected JSON: {fault(error)}"
+            ) from None
         return {
             printable(table.name)[:16]: sum(len(bucket.peers or ()) for bucket in table.buckets or ())
             for table in tables[:8]

@@ -23,7 +23,7 @@ from typing import Any
 
 from peerscope.errors import SourceError
 from peerscope.host.clock import monotonic
-from peerscope.records.measures import COUNT_MAX, NodeMetrics
+from peerscope.records.measures import NodeMetrics
 from peerscope.sources.base import Reading
 from peerscope.sources.programs.bittorrent import TrackerCount, torrent_measures
 
@@ -65,8 +65,8 @@ class LibtorrentSource:
             metrics=NodeMetrics(
                 active_connections=sum(int(one.num_connections) for one in states),
                 p2p_peers=sum(int(one.num_peers) for one in states),
-                received_bytes=None if totals is None else _count(totals.total_payload_download),
-                sent_bytes=None if totals is None else _count(totals.total_payload_upload),
+                received_bytes=None if totals is None else int(totals.total_payload_download),
+                sent_bytes=None if totals is None else int(totals.total_payload_upload),
             ),
             measures=torrent_measures(
                 torrents=len(states),
@@ -109,10 +109,6 @@ def _call(session: Any, method: str) -> Any:
     if not hasattr(session, method):
         return None
     return getattr(session, method)()
-
-
-def _count(value: Any) -> int:
-    return min(max(0, int(value)), COUNT_MAX)
 
 
 def _version() -> str | None:

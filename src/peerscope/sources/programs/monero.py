@@ -64,7 +64,7 @@ class MoneroConnection(Struct, frozen=True):
 
 
 class _MoneroConnections(Struct, frozen=True):
-    connections: Annotated[tuple[MoneroConnection, ...], Meta(max_length=10_000)] = ()
+    connections: Annotated[tuple[MoneroConnection, ...], Meta(max_length=10_000)] | None = None
     """Left out by monerod without any."""
 
 
@@ -92,7 +92,7 @@ class MoneroSource:
         info = result(ask(self._rpc, RPC, "get_info"), MoneroInfo, "get_info")
         if info.status != "OK":
             raise SourceError(f"monerod answers {info.status[:40]!r}: it is still starting, or stops")
-        connections = None if info.restricted else self._connections()
+        connections = None if info.restricted else self._connections(info)
         statistics = None if info.restricted else self._statistics()
         dialled = [one.address for one in connections or () if not one.incoming and is_address(one.address)]
         return Reading(
@@ -114,11 +114,13 @@ class MoneroSource:
     async def close(self) -> None:
         """Nothing stays open."""
 
-    def _connections(self) -> tuple[MoneroConnection, ...] | None:
+    def _connections(self, info: MoneroInfo) -> tuple[MoneroConnection, ...] | None:
         answer = ask(self._rpc, RPC, "get_connections")
         if answer.error is not None and answer.error.code == METHOD_NOT_FOUND:
             return None
-        return result(answer, _MoneroConnections, "get_connections").connections
+        found = result(answer, _MoneroConnections, "get_connections").connections
+        has_some = bool(info.incoming_connections_count or info.outgoing_connections_count)
+        return () if found is None and not has_some else found
 
     def _statistics(self) -> MoneroTraffic | None:
         """None from a node that does not count them."""

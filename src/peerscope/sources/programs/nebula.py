@@ -24,8 +24,9 @@ from msgspec.structs import replace
 from peerscope.errors import ConfigError, SourceError
 from peerscope.host.addresses import split_address
 from peerscope.host.clock import monotonic
-from peerscope.records.bodies import OVERLAY_MAX, OverlayLink
+from peerscope.records.bodies import OverlayLink
 from peerscope.sources.base import Reading
+from peerscope.sources.faults import fault
 from peerscope.sources.place import parse_place
 from peerscope.sources.prometheus import PrometheusSource
 
@@ -35,15 +36,14 @@ TIMEOUT_S = 3.0
 HOSTS_AGE_S = 30.0
 HOSTS_MAX = 65_536
 
-Ip = Annotated[str, Meta(pattern=r"^[0-9a-fA-F:.]{2,45}\Z")]
 Network = Annotated[str, Meta(pattern=r"^[0-9a-fA-F:.]{2,45}/[0-9]{1,3}\Z")]
 
 
 class MappedHost(Struct, frozen=True, rename="camel"):
     """One entry of the host map. Since 1.10 a host has several addresses."""
 
-    vpn_ip: Ip | None = None
-    vpn_addrs: Annotated[tuple[Ip, ...], Meta(max_length=32)] = ()
+    vpn_ip: str | None = None
+    vpn_addrs: tuple[str, ...] = ()
     remote_index: int = 0
     """0 before the handshake is complete."""
 
@@ -95,7 +95,7 @@ class NebulaSource:
             counts,
             node_id=self._own,
             metrics=replace(counts.metrics, received_bytes=received, sent_bytes=sent),
-            overlay=tuple(OverlayLink(host) for host in self._hosts[:OVERLAY_MAX]),
+            overlay=tuple(OverlayLink(host) for host in self._hosts),
         )
 
     async def close(self) -> None:
@@ -158,7 +158,7 @@ def _decoded(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise SourceError(f"the debug console answers something unexpected: {error}") from None
+        raise SourceError(f"the debug console answers something unexpected: {fault(error)}") from None
 
 
 def _moved(address: str | None) -> tuple[int | None, int | None]:

@@ -137,6 +137,8 @@ class QbittorrentSource:
     def _follow(self) -> None:
         """Take in what changed. Values that did not change are not in the answer."""
         changes = self._json(f"sync/maindata?rid={self._rid}", _Changes)
+        if not (changes.full_update or self._rid):
+            raise SourceError(f"{self._endpoint.url} answers with only changes, although it was asked for everything")
         if changes.full_update:
             trackers = self._trackers
             self._forget()

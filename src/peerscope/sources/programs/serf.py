@@ -31,10 +31,10 @@ from peerscope.host.addresses import join_address, split_address
 from peerscope.host.numbers import whole
 from peerscope.records.bodies import OVERLAY_MAX, OverlayLink
 from peerscope.records.measures import Measure, NodeMetrics
-from peerscope.records.texts import OverlayId
 from peerscope.sources.base import Reading
+from peerscope.sources.faults import fault
 from peerscope.sources.msgpack_stream import ValueEnd
-from peerscope.sources.neighbours import is_address, rtt_us
+from peerscope.sources.neighbours import is_address, is_overlay_id, refusing, rtt_us
 from peerscope.sources.place import parse_place, secret
 
 DEFAULT = "127.0.0.1:7373"
@@ -52,12 +52,23 @@ Small = Annotated[float, Meta(ge=-1e9, le=1e9)]
 class SerfMember(Struct, frozen=True, rename="pascal"):
     """One member, as this one sees it."""
 
-    name: OverlayId
+    raw_name: msgspec.Raw = msgspec.field(name="Name")
+    """A text of any length and any bytes: others choose it."""
     addr: msgspec.Raw = msgspec.Raw(b"\xa0")
     """4 or 16 bytes as a text, which is no UTF-8."""
     port: int = 0
     status: Annotated[str, Meta(max_length=32)] = ""
     """"alive", "leaving", "left" or "failed"."""
+
+    @property
+    def name(self) -> str:
+        """Empty for a text that is no UTF-8. Raises `SourceError` if it is no text."""
+        try:
+            return msgspec.msgpack.decode(self.raw_name, type=str)
+        except UnicodeDecodeError:
+            return ""
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise SourceError(f"Serf answers something else: {fault(error)}") from None
 
 
 class SerfCoordinate(Struct, frozen=True, rename="pascal"):
@@ -74,7 +85,7 @@ class _SerfMembers(Struct, frozen=True, rename="pascal"):
 
 
 class _SerfAgent(Struct, frozen=True):
-    name: OverlayId
+    name: str
 
 
 class _SerfStats(Struct, frozen=True):
@@ -112,13 +123,19 @@ class SerfSource:
                 members = _as(await talk.ask("members"), _SerfMembers).members
                 stats = _as(await talk.ask("stats"), _SerfStats)
                 me = stats.agent.name
-                near = after(me, [one.name for one in members if one.status == "alive" and one.name != me])
+                others = [name for one in members if one.status == "alive" and (name := one.name) != me]
+                near = after(me, [name for name in others if is_overlay_id(name)])
                 places = await talk.coordinates([me, *near[:OVERLAY_MAX]])
         except TimeoutError:
             raise SourceError(f"Serf at {self._place} has not answered for {TIMEOUT_S:g} s") from None
         except OSError as error:
             raise SourceError(f"no RPC of Serf at {self._place}: {error.strerror or error}") from None
-        return _reading(stats, members, near, places)
+        found = _reading(stats, members, near, places)
+        return msgspec.structs.replace(
+            found,
+            metrics=NodeMetrics(p2p_peers=len(others)),
+            details=refusing(found.details, len(others) - len(near)),
+        )
 
     async def close(self) -> None:
         """Nothing stays open: each reading has a connection of its own."""
@@ -219,8 +236,7 @@ def _reading(
     queues = {name: _number(stats.serf.get(name)) for name in ("intent_queue", "event_queue", "query_queue")}
     return Reading(
         node="serf",
-        node_id=stats.agent.name,
-        metrics=NodeMetrics(p2p_peers=len(near)),
+        node_id=stats.agent.name if is_overlay_id(stats.agent.name) else None,
         overlay=tuple(OverlayLink(name, _rtt_us(mine, places.get(name))) for name in near),
         addresses=tuple(own for one in members if one.name == stats.agent.name and is_address(own := _address(one))),
         measures=(
@@ -263,4 +279,4 @@ def _as(value: bytes, kind: type[T]) -> T:
     try:
         return msgspec.msgpack.decode(value, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise SourceError(f"Serf answers something else: {error}") from None
+        raise SourceError(f"Serf answers something else: {fault(error)}") from None

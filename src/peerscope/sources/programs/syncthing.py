@@ -67,7 +67,7 @@ class _ByteTotal(Struct, frozen=True, rename="camel"):
 
 
 class _DeviceConnections(Struct, frozen=True):
-    connections: Annotated[dict[DeviceId, ConfiguredDevice], Meta(max_length=DEVICES_MAX)]
+    connections: Annotated[dict[str, ConfiguredDevice], Meta(max_length=DEVICES_MAX)]
     total: _ByteTotal
 
 
@@ -129,7 +129,7 @@ class SyncthingSource:
         known = self._ask("system/connections", _DeviceConnections, headers)
         version = self._ask("system/version", _SyncthingVersion, headers).version
         completion = self._ask("db/completion", _FolderCompletion, headers)
-        seen = self._ask("stats/device", dict[DeviceId, _SeenDevice], headers)
+        seen = self._ask("stats/device", dict[str, _SeenDevice], headers)
         others = {name: one for name, one in known.connections.items() if name != status.my_id}
         up = {name: one for name, one in others.items() if one.connected}
         never = sum(seen.get(name, _SeenDevice()).last_seen.startswith("1970-") for name in others.keys() - up.keys())

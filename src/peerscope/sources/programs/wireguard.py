@@ -22,7 +22,7 @@ from msgspec import Meta, Struct
 
 from peerscope.errors import ConfigError, SourceError
 from peerscope.records.bodies import OverlayLink
-from peerscope.records.measures import COUNT_MAX, Measure, NodeMetrics
+from peerscope.records.measures import Measure, NodeMetrics
 from peerscope.sources.base import Reading
 
 TOOL = "wg"
@@ -96,8 +96,8 @@ class WireguardSource:
                 tunnels=len(tunnels),
                 active_connections=len(alive),
                 p2p_peers=len({tunnel.key for tunnel in alive}),
-                received_bytes=min(COUNT_MAX, sum(tunnel.received_bytes for tunnel in tunnels)),
-                sent_bytes=min(COUNT_MAX, sum(tunnel.sent_bytes for tunnel in tunnels)),
+                received_bytes=sum(tunnel.received_bytes for tunnel in tunnels),
+                sent_bytes=sum(tunnel.sent_bytes for tunnel in tunnels),
             ),
             overlay=tuple(OverlayLink(key) for key in sorted({tunnel.key for tunnel in alive})),
             measures=(Measure("dead_links", len(dead), "links"), Measure("links_configured", len(tunnels), "links")),

@@ -30,8 +30,9 @@ from peerscope.errors import PeerscopeError, RemoteError, TransportError
 from peerscope.host.addresses import split_address
 from peerscope.mesh.detection.checks import printable
 from peerscope.records.bodies import OverlayLink
-from peerscope.records.measures import Count, Measure, NodeMetrics
+from peerscope.records.measures import Count, Measure, NodeMetrics, run_on
 from peerscope.sources.base import Reading
+from peerscope.sources.faults import fault
 
 DEFAULT_PLACE = "/var/run/yggdrasil.sock"
 """`AdminListen` of a generated configuration on Linux."""
@@ -210,7 +211,7 @@ def _decoded(data: Any, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: invalid UTF-8
-        raise RemoteError("malformed-answer", f"not what Yggdrasil says: {error}") from None
+        raise RemoteError("malformed-answer", f"not what Yggdrasil says: {fault(error)}") from None
 
 
 LinkKey = tuple[str, str]
@@ -227,13 +228,13 @@ class YggdrasilSource:
         self._received_bytes = self._sent_bytes = 0
 
     async def read(self) -> Reading:
-        """Read the node and its links. Raises `TransportError` or `RemoteError` if it describes neither.
+        """Read the node and its links. Raises `TransportError` or `RemoteError` if it does not list its links.
 
-        The values of a failed question are unknown; the detail `failed` says why.
+        If it does not describe itself, those values are unknown; the detail `failed` says why.
         """
         me, peers = await asyncio.gather(_tried(self._admin.self()), _tried(self._admin.peers()))
-        if isinstance(me, PeerscopeError) and isinstance(peers, PeerscopeError):
-            raise me
+        if isinstance(peers, PeerscopeError):  # without its links, it would look healthy and show nothing
+            raise me if isinstance(me, PeerscopeError) else peers
         details: dict[str, float | str | None] = {}
         reading = Reading(node="yggdrasil")
         if isinstance(me, PeerscopeError):
@@ -242,10 +243,7 @@ class YggdrasilSource:
         else:
             own_key = me.key
             reading = await self._described(me, details)
-        if isinstance(peers, PeerscopeError):
-            details["failed"] = _shown(f"getpeers: {peers}")
-        else:
-            reading = self._linked(reading, [peer for peer in peers if peer.key != own_key], details)
+        reading = self._linked(reading, [peer for peer in peers if peer.key != own_key], details)
         return msgspec.structs.replace(reading, details=details)
 
     async def close(self) -> None:
@@ -296,8 +294,8 @@ class YggdrasilSource:
             key = (peer.key, peer.remote)
             now = (peer.bytes_recvd or 0, peer.bytes_sent or 0)
             before = self._links.get(key, (0, 0))
-            self._received_bytes += _gained(before[0], now[0])
-            self._sent_bytes += _gained(before[1], now[1])
+            self._received_bytes = run_on(self._received_bytes + _gained(before[0], now[0]))
+            self._sent_bytes = run_on(self._sent_bytes + _gained(before[1], now[1]))
             links[key] = now
         self._links = links
 
