@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -116,7 +116,8 @@ def lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     for part in PARTS:
         known = {name: value for name, value in (metrics[part] or {}).items() if value is not None}
         if known:
-            found.append((part, ", ".join(f"{_plain(name)} {written(name, value)}" for name, value in known.items())))
+            shown = (f"{_plain(name, known)} {written(name, value)}" for name, value in known.items())
+            found.append((part, ", ".join(shown)))
     own = [f"{one['name']} {measure_text(one)}" for one in metrics.get("measures", ()) if one["value"] is not None]
     return [*found, ("measures", ", ".join(own))] if own else found
 
@@ -141,9 +142,10 @@ def written(name: str, value: float | None) -> str:
     return next((write(value) for ending, write in UNITS.items() if name.endswith(ending)), f"{value:,.0f}")
 
 
-def _plain(name: str) -> str:
-    """The name without its unit."""
-    return re.sub("_(ratio|bytes_s|bytes|s)$", "", name).replace("_", " ")
+def _plain(name: str, beside: Iterable[str]) -> str:
+    """The name without its unit. A rate beside its total says so."""
+    rate = " per second" if name.endswith("_s") and name.removesuffix("_s") in beside else ""
+    return re.sub("_(ratio|bytes_s|bytes|s)$", "", name).replace("_", " ") + rate
 
 
 def _duration(value: float) -> str:

@@ -101,16 +101,20 @@ export function Metrics({ metrics }) {
   const { measures, ...fixed } = metrics;
   const rows = [...flat(fixed, [])].slice(0, METRICS_MAX);
   if (rows.length === 0) return html`<p class="muted">not measured</p>`;
+  const labels = labelsOf(rows.map(([path]) => path.join(" · ")));
   return html`<dl class="pairs metrics">${rows.map(([path, value]) => {
     const name = path.join(" · ");
-    return html`<dt key=${name} title=${plain(name, 120)}>${plain(withoutUnit(name), 60)}</dt>
+    return html`<dt key=${name} title=${plain(name, 120)}>${plain(labels.get(name), 60)}</dt>
       <dd class=${value === null ? "muted" : null}>${value === null ? "not measured" : metric(path.at(-1), value)}</dd>`;
   })}</dl><${PeerMeasures} measures=${measures} />`;
 }
 
-/** The name without its unit, which the value shows: "memory_bytes" becomes memory. */
-function withoutUnit(name) {
-  return name.replace(/(_per)?_(s|bytes)$/, "").replace(/_bytes$/, "").replaceAll("_", " ");
+/** Names without their units, which the values show: "memory_bytes" becomes memory. A rate beside its total says so. */
+function labelsOf(names) {
+  const bare = (name) => name.replace(/(_per)?_(s|bytes)$/, "").replace(/_bytes$/, "").replaceAll("_", " ");
+  const uses = new Map();
+  for (const name of names) uses.set(bare(name), (uses.get(bare(name)) ?? 0) + 1);
+  return new Map(names.map((name) => [name, uses.get(bare(name)) > 1 && name.endsWith("_s") ? `${bare(name)} per second` : bare(name)]));
 }
 
 function* flat(value, path) {
