@@ -72,5 +72,7 @@ def test_a_total_and_its_rate_have_two_labels(agent: Agent, open_page: Callable[
     assert len(set(texts)) == len(texts)
     assert {"system · received", "system · sent per second", "performance · throughput"} <= set(texts)
     system = dict.fromkeys(SystemView.__struct_fields__, 1)
-    names = [one.rpartition(" ")[0] for one in dict(lines({**dict.fromkeys(PARTS), "system": system}))["system"].split(", ")]
+    names = [
+        one.rpartition(" ")[0] for one in dict(lines({**dict.fromkeys(PARTS), "system": system}))["system"].split(", ")
+    ]
     assert len(set(names)) == len(names)

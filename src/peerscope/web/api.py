@@ -87,7 +87,9 @@ async def peer(request: Request) -> Response:
     view = monitor.peer_view(found)
     wall = monitor.snapshot().wall
     about = tuple(aged(AlertView, alert, wall) for alert in monitor.alerts() if alert.peer_id == view.peer_id)
-    node_links = tuple(link for link in monitor.links() if link.confirmed and view.peer_id in (link.source, link.target))
+    node_links = tuple(
+        link for link in monitor.links() if link.confirmed and view.peer_id in (link.source, link.target)
+    )
     return answer(PeerDetail(**asdict(view), history=monitor.history(found), alerts=about, node_links=node_links))
 
 
