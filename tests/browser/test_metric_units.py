@@ -1,7 +1,6 @@
 """Every metric of a peer is in its own unit: in the drawer, and in the terminal."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page

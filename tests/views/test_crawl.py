@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from peerscope.mesh.crawling.traversal import Candidates
-from peerscope.views.crawl import CrawledLink, CrawledPeer, CrawlView, Unreachable, dot, foreign_view
+from peerscope.views.crawl import CrawledLink, CrawledPeer, CrawlView, Unreachable, dot, foreign_view, short_id
 
 NASTY = 'a"b\\c<d>\n{e|f}; ]'
 SURVEY = Candidates(
@@ -56,3 +56,19 @@ def test_what_peers_say_of_themselves_cannot_break_the_drawing(need: Callable[[s
     assert [node["name"] for node in drawn["objects"]] == ["aa", "bb"]
     assert len(drawn["edges"]) == 1
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("127.0.0.1:46881", "127.0.0.1:46881"),
+        ("[2001:db8::7]:6881", "[2001:db8::7]:6881"),
+        ("router.example:6881", "router.example:6881"),
+        ("0123456789abcdef" * 4, "0123456789"),
+        ("0123456789abcdef0123456789abcdef01234567", "0123456789"),
+        ("12D3KooWGDTJ1JUW6oVDC5fRhKSR5Aj5WmuWTR9jTn3Hx3HExqJe", "n3Hx3HExqJe"[-10:]),
+        ("x" * 5000, "x" * 64),
+    ],
+)
+def test_only_long_ids_are_shortened(name: str, shown: str) -> None:
+    assert short_id(name) == shown

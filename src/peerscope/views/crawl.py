@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -14,6 +15,9 @@ from peerscope.views.dot import quoted, shown
 
 VALUES_MAX = 100
 """Values of a distribution. Peers choose their versions, so there can be as many as peers."""
+NAME_MAX = 64
+"""Characters of a name that is no id; an address has at most 47."""
+_HEXADECIMAL = re.compile("[0-9a-f]{20,}")
 
 
 class CrawledPeer(Struct, frozen=True):
@@ -131,8 +135,10 @@ def shares(values: Iterable[str]) -> tuple[Share, ...]:
 
 
 def short_id(peer: str) -> str:
-    """A part of an id for people; ids of libp2p all begin alike."""
-    return peer[-SHORT_HEX:] if peer.startswith(("12D3KooW", "Qm", "16Uiu2HA")) else peer[:SHORT_HEX]
+    """A part of a long id for people; ids of libp2p all begin alike. Addresses and other names stay whole."""
+    if peer.startswith(("12D3KooW", "Qm", "16Uiu2HA")):
+        return peer[-SHORT_HEX:]
+    return peer[:SHORT_HEX] if _HEXADECIMAL.fullmatch(peer) else peer[:NAME_MAX]
 
 
 def dot(view: CrawlView) -> str:
