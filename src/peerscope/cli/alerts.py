@@ -287,10 +287,11 @@ def _condition(rule: dict[str, Any]) -> str:
     held = f" for {age(rule['for_s'])}" if rule["for_s"] else ""
     if not rule.get("measure"):  # earlier agents have none
         return f"{rule['signal']} {side} {limit:g}{held}"
+    limit_shown = f"{limit:g} {rule.get('unit', '')}".rstrip()
     name = f"change of {rule['measure']} in {rule['over_s']:g} s" if rule["over_s"] else rule["measure"]
     if rule["relative"]:
-        return f"{name} more than {limit:g} {side} the median of the others{held}"
-    return f"{name} {side} {limit:g}{held}"
+        return f"{name} more than {limit_shown} {side} the median of the others{held}"
+    return f"{name} {side} {limit_shown}{held}"
 
 
 def drawn(nodes: Iterable[dict[str, Any]]) -> Tree:
