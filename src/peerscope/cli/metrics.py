@@ -182,18 +182,20 @@ def _show_node(console: Console, found: dict[str, Any]) -> None:
     version = f" {found['version']}" if found["version"] else ""
     console.print(Text.assemble(("node ", "bold"), found["node"], version, f"  {found['node_id'] or ''}".rstrip()))
     table = columns(show_header=False)
-    values = {**found["metrics"], "latency_s": found["latency_s"], **found["details"]}
-    # An older agent says no age.
-    ages = {"latency_s": found.get("latency_age_s")}
-    for name, value in values.items():
+    for name, value in {**found["metrics"], "latency_s": found["latency_s"]}.items():
         if value is not None:
-            age_s = ages.get(name)
+            # An older agent says no age.
+            age_s = found.get("latency_age_s") if name == "latency_s" else None
             of = "" if age_s is None else f" ({age_s:.0f} s ago)"
-            table.add_row(Text(f"  {name}"), Text(grouped(value) + of))
-    for one in found.get("measures", ()):
-        if one["value"] is not None:
-            table.add_row(Text(f"  {one['name']}"), Text(measure_text(one)))
+            table.add_row(Text(f"  {name}"), Text(written(name, value) + of))
     table.add_row("  neighbours", str(len(found["neighbours"])))
+    own = [(one["name"], measure_text(one)) for one in found.get("measures", ()) if one["value"] is not None]
+    here = [(name, grouped(value)) for name, value in found["details"].items() if value is not None]
+    for heading, rows in (("measures", own), ("only here", here)):
+        if rows:
+            table.add_row(Text(f"  {heading}", "bold"))
+        for name, text in rows:
+            table.add_row(Text(f"    {name}"), Text(text))
     console.print(table)
     for source in found["sources"]:
         again = f" ({source['failures']} times in a row)" if source["failures"] > 1 else ""

@@ -55,8 +55,9 @@ export function Checks({ checks, gone }) {
   })}</tbody></table>`;
 }
 
-/** Host checks have ratios; others have counts, which their message explains. */
+/** Host checks have ratios; others have counts, which their message explains. That of the node has no number. */
 function checkValue(name, value) {
+  if (name === "node" && !isNumber(value)) return "";
   return ["cpu", "memory", "storage"].includes(name) ? percent(value) : decimal(value);
 }
 
