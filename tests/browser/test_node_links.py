@@ -1,12 +1,13 @@
 """The drawer of a peer whose node has links: which ends list each, and which peers reach the node."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from live import Agent, running
+from live import Agent, client, running
 from peerscope.mesh.dial_back import checksum
 from peerscope.mesh.events import Recall
 from peerscope.mesh.messages import Aged
@@ -53,3 +54,25 @@ def test_the_drawer_shows_which_ends_list_each_link_and_who_reaches_the_node(
     expect(rows).to_have_count(3)
     assert {row.get_attribute("data-confirmed") for row in rows.all()} == {"both", "contradicted", "foreign"}
     expect(page.get_by_test_id("reachability")).to_have_text("reachable from 1 of 1 region (1 of 1 peers)")
+
+
+def test_each_end_of_a_link_shows_what_the_api_says_of_it(agent: Agent, open_page: Callable[..., Page]) -> None:
+    names = [one.peer_id.hex() for one in IDENTITIES]
+    page = open_page(agent.http)
+    listed = {
+        0: {1: ("both ends", "2.0 ms", "2.0 ms", "2.0 ms"), 2: ("this end, not the other", "–", "2.0 ms", "–")},
+        2: {0: ("the other end, not this one", "–", "–", "2.0 ms"), 1: ("this end, not the other", "–", "2.0 ms", "–")},
+    }
+    for one, others in listed.items():
+        page.get_by_test_id(f"peer-row-{names[one]}").click()
+        expect(page.get_by_test_id("drawer")).to_have_attribute("data-peer", names[one])
+        rows = page.get_by_test_id("node-links").locator("tbody tr")
+        for other, (words, *times) in others.items():
+            cells = rows.filter(has_text=names[other][:10]).locator("td")
+            expect(cells).to_have_text([re.compile(names[other][:10]), "ygg", *times, words])
+        page.keyboard.press("Escape")
+    with client(agent) as asking:
+        answers = {one: asking.get(f"/api/v1/peers/{names[one]}").json()["node_links"] for one in listed}
+        map_links = [one for one in asking.get("/api/v1/topology").json()["links"] if one["confirmed"]]
+    for one, links in answers.items():
+        assert links == [link for link in map_links if names[one] in (link["source"], link["target"])]

@@ -4,12 +4,13 @@ import io
 import json
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from live import Agent, introduce, running, until
 from peerscope.alerts.rules import default_rules
-from peerscope.cli.alerts import drawn
+from peerscope.cli.alerts import _condition, drawn
 
 BROKEN = {name: {"threshold": -1.0, "for_s": 0.0} for name in ("cpu-high", "memory-high", "storage-high")}
 
@@ -161,3 +162,11 @@ def test_a_cascade_is_drawn_as_a_tree_that_ends_somewhere() -> None:
     assert lines[1].rstrip() == "├── 2000000000 cpu-high  3 s later, 50% sure"
     assert lines[2].rstrip() == "│   └── 3000000000 cpu-high  3 s later, 50% sure"
     assert lines[-1].strip() == "└── and 19 more"
+
+
+def test_the_condition_of_a_rule_has_the_unit_of_its_measure() -> None:
+    rules = [msgspec.to_builtins(rule) for rule in default_rules() if rule.name in ("sync-lag", "block-lag")]
+    assert {_condition(rule) for rule in rules} == {
+        "block_height more than 5 blocks below the median of the others for 5 min",
+        "sync_lag above 5 blocks for 5 min",
+    }

@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 from peerscope.cli import main
+from peerscope.cli.crawl_text import notes, show_crawl
+from peerscope.cli.text import counted
+from peerscope.mesh.crawling.traversal import Candidates
+from peerscope.views.crawl import foreign_view
 
 Run = Callable[..., tuple[int, str]]
 
@@ -74,3 +78,29 @@ def test_a_socket_where_something_else_answers_is_told(run: Run, tmp_path: Path)
     assert code == 2
     assert errors.startswith(f"peerscope: {tmp_path}/other.sock is no admin socket of Yggdrasil (malformed-answer: ")
     assert len(errors.splitlines()) == 1
+
+
+def test_one_peer_is_no_plural_and_an_address_keeps_its_port(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    seen: Candidates[str] = Candidates(
+        depths={"ab" * 20: 0},
+        links={("127.0.0.1:46881", "ab" * 20): True},
+        unreachable={"127.0.0.1:46881": "no answer within 2 s"},
+        unasked=1,
+        surplus=0,
+        stopped="the limit of time",
+        seconds=1.0,
+    )
+    view = foreign_view(seen, {"ab" * 20: "127.0.0.1:46880"}, asked=2)
+    show_crawl(view)
+    said = capsys.readouterr().out
+    assert "1 peer, 1 link, in 1.0 s" in said
+    assert "1 unreachable: no answer within 2 s: 127.0.0.1:46881\n" in said
+    assert notes(view, stopped=False) == ["not complete: the limit of time, 1 known peer was not asked"]
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 peers are"), (1, "1 peer is"), (2, "2 peers are")])
+def test_one_is_no_plural(number: int, text: str) -> None:
+    assert counted(number, "peer is", "peers are") == text

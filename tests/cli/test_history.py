@@ -10,6 +10,7 @@ from histories import PEERS
 from live import Agent
 from peerscope.cli.history import narrowed, with_unit
 from peerscope.cli.text import sparkline
+from peerscope.history.measures import MeasureKey
 from peerscope.history.retention import HistoryConfig
 from peerscope.history.samples import sample
 from peerscope.history.series import NO_ROW
@@ -48,6 +49,7 @@ def test_a_line_of_blocks_shows_gaps_and_shares_columns() -> None:
         (12, "bytes", "12 bytes"),
         (2.5, "1/s", "2.5/s"),
         (8, "count", "8"),
+        (8, "blocks", "8 blocks"),
         (1, "status", "degraded"),
     ],
 )
@@ -88,6 +90,8 @@ def test_the_series_are_named(peerscope) -> None:
     code, said, _ = peerscope("history", "--list")
     assert code == 0
     assert "link_rtt_s_max" in said
+    assert "measure:NAME" in said
+    assert "measure_median:NAME" in said
     assert {one["name"] for one in json.loads(peerscope("history", "--list", "--json")[1])} > {
         "cpu_ratio",
         "network_peers",
@@ -101,6 +105,8 @@ def test_the_series_are_named(peerscope) -> None:
         (("cpu_ratio", "--state", "STATE", "--since", "soon"), "--since is 'soon'"),
         (("cpu_ratio", "--state", "STATE", "--step", "0s"), "--step is '0s'"),
         (("nonsense", "--state", "STATE"), "no series 'nonsense'; there are: status"),
+        (("block_height", "--state", "STATE"), "a value that nodes name themselves is measure:block_height"),
+        (("Block height", "--state", "STATE"), "a value that nodes name themselves is measure:NAME"),
         (("cpu_ratio", "--state", "STATE", "--peer", "ffff"), "0 peers in"),
         (("network_peers", "--state", "STATE", "--peer", "01"), "without --peer"),
         (("cpu_ratio", "--state", "STATE/none"), "no such file"),
@@ -110,3 +116,22 @@ def test_a_mistake_is_told_in_one_line(peerscope, state: Path, arguments: tuple[
     code, said, complaint = peerscope("history", *(one.replace("STATE", str(state)) for one in arguments))
     assert (code, said) == (2, "")
     assert words in complaint.splitlines()[-1]
+
+
+def test_a_measure_that_no_peer_has_is_called_so(peerscope, agent: Agent, state: Path) -> None:
+    for name in ("measure:nope", "measure_median:nope"):
+        for where in (("--api", agent.http), ("--state", str(state))):
+            code, said, _ = peerscope("history", name, *where)
+            assert (code, "no peer has a measure of this name" in said) == (1, True)
+
+
+def test_a_measure_that_a_peer_has_is_not_called_unknown(peerscope, tmp_path: Path) -> None:
+    at = int(time.time()) // 60 * 60 - 7200
+    me = StateDirectory(tmp_path).identity().peer_id
+    with Store(tmp_path / "history.db", HistoryConfig()) as store:
+        values = [{MeasureKey("toy", "height", "blocks", False): 7.0}]
+        store.write([sample(at, [me], ["healthy"], [NO_ROW], (1.0,) * 9, values)])
+    code, said, _ = peerscope("history", "measure:height", "--state", str(tmp_path), "--since", "10m")
+    assert (code, said.endswith("no data in this time\n")) == (1, True)
+    assert "last 7 blocks" in peerscope("history", "measure:height", "--state", str(tmp_path), "--since", "5h")[1]
+    assert "no peer has" in peerscope("history", "measure:height@other", "--state", str(tmp_path))[1]

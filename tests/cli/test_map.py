@@ -47,6 +47,16 @@ def test_for_people_it_is_a_table_slowest_first_with_what_splits_the_network(pee
     assert "the mesh is in 2 pieces: 3, 1 peers" in lines
 
 
+def test_no_cell_is_cut_at_eighty_columns(peerscope, agent, line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = peerscope("topology", "--api", agent.http)[1]
+    table = said[: said.index("yggdrasil: ")].splitlines()[1:]
+    assert "…" not in said
+    assert max(map(len, table)) <= 80
+    for cell in (line[0][:10], line[1][:10], line[2][:10], "300.0 ms", "20.0 ms", "0.0%"):
+        assert any(cell in row for row in table)
+
+
 def test_json_is_the_answer_of_the_agent(peerscope, agent: Agent, line: list[str]) -> None:
     for flags in (["--json"], ["--format", "json"], ["--json", "--format", "json"]):
         code, said, _ = peerscope("topology", *flags, "--api", agent.http)

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from live import Agent, client, running, until
 from peerscope.cli.metrics import lines, measure_text, written
+from peerscope.cli.sections import Section, show_sections
 from peerscope.views.aggregates import Distribution
 from peerscope.views.window import METRICS
 
@@ -93,4 +95,42 @@ def test_measures_of_a_node_are_shown_by_every_verb_about_it(peerscope, tmp_path
             assert "block_height" in said
             assert "912,345 blocks" in said
         rows = [line.split() for line in peerscope("metrics", "--api", agent.http)[1].splitlines()]
-        assert ["block_height", "[blocks]", *["912,345"] * 2, "min", *["912,345"] * 2, "-", "1"] in rows
+        assert ["lowest", "median", "highest", "nodes"] in rows
+        assert ["block_height", "[blocks]", *["912,345"] * 3, "1"] in rows
+
+
+SECTIONS = [Section("performance of the mesh, without a node", [("throughput_bytes_s", ["1023 bytes/s"] * 6)])]
+
+
+@pytest.mark.parametrize("width", [20, 80, 90, 120])
+def test_no_number_is_cut_however_narrow_the_terminal_is(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    show_sections(Console(width=width), ("mean", "median", "p95", "peak", "sum", "peers"), SECTIONS, ("mean", "p95"))
+    said = capsys.readouterr().out
+    left_out = 0 if width >= 120 else 1 if width == 90 else 2
+    assert said.count("1023 bytes/s") == 6 - left_out
+    assert "…" not in said
+    assert ("not shown at" in said) == bool(left_out)
+    if width >= 80:
+        assert max(map(len, said.splitlines())) <= width
+
+
+def test_tables_of_numbers_are_whole_at_eighty_columns(
+    peerscope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with running(tmp_path, report={"interval_s": 0.2, "calm_intervals": 1}) as agent, client(agent) as asking:
+        for name, value, unit in (
+            ("block_height", 912_345, "blocks"),
+            ("cache", 5 * 2**30, "bytes"),
+            ("a" * 48, 1.5, "x" * 16),
+        ):
+            assert asking.post(
+                "/api/v1/telemetry", json={"type": "gauge", "name": name, "value": value, "unit": unit}
+            ).is_success
+        until(lambda: "a" * 48 in asking.get("/api/v1/metrics").text, "the report has the measures")
+        said = peerscope("metrics", "--api", agent.http)[1]
+    assert "…" not in said
+    tables, _, _ = said.partition("trend of")
+    assert max(map(len, tables.splitlines())) <= 80
+    assert ["cache", "5.0", "GiB", "5.0", "GiB", "5.0", "GiB", "1"] in [line.split() for line in tables.splitlines()]
+    assert f"  {'a' * 48} [{'x' * 16}]" in tables

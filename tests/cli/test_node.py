@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from live import Agent, running, until
+from peerscope.cli.metrics import _show_node
 from peerscope.sources import probing
 from peerscope.sources.detection import READABLE, REFUSED, UNSUPPORTED, LocalNode
 from peerscope.sources.probing import NodeSearch
@@ -48,8 +50,29 @@ def test_a_mean_latency_of_earlier_is_shown_with_its_age(peerscope, beside: Agen
     def shown() -> str:
         return peerscope("node", "--api", beside.http)[1]
 
-    until(lambda: "0.25" in shown(), "the latency is known")
-    until(lambda: "0.25 (0 s ago)" in shown() or "0.25 (1 s ago)" in shown(), "its age is shown")
+    until(lambda: "250.0 ms" in shown(), "the latency is known")
+    until(lambda: "250.0 ms (0 s ago)" in shown() or "250.0 ms (1 s ago)" in shown(), "its age is shown")
+
+
+def test_values_of_a_node_have_units_and_those_that_only_this_agent_has_a_heading(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    metrics = {"received_bytes": 5 * 2**20, "active_connections": 1234, "messages": None}
+    found = {"node": "toy", "version": "1", "node_id": "id", "metrics": metrics, "latency_s": 0.25, "neighbours": ["a"]}
+    found |= {"measures": [{"name": "cache", "value": 2**30, "unit": "bytes"}], "details": {"path": "/x", "n": 1e6}}
+    _show_node(Console(), {**found, "sources": []})
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "node toy 1  id",
+        "  received_bytes      5.0 MiB",
+        "  active_connections  1,234",
+        "  latency_s           250.0 ms",
+        "  neighbours          1",
+        "  measures",
+        "    cache             1.0 GiB",
+        "  only here",
+        "    path              /x",
+        "    n                 1,000,000",
+    ]
 
 
 def test_a_peer_shows_its_node_and_the_check_of_it(peerscope, beside: Agent) -> None:

@@ -60,8 +60,11 @@ def test_alerts_never_contradict_the_header_while_a_region_dies_and_returns(tmp_
                 is_asked = True
                 unwell = feed["health"]["down_peers"] + feed["health"]["unhealthy_peers"]
                 said = peerscope("alerts", "--api", network.http)[1]
-                assert said == f"no alerts yet, though {unwell} peers are down or unhealthy\n"
-                assert f"none yet, though {unwell} down or unhealthy" in peerscope("status", "--api", network.http)[1]
+                assert said == f"no active alerts, though {unwell} peers are down or unhealthy\n"
+                assert (
+                    f"none active, though {unwell} peers are down or unhealthy"
+                    in peerscope("status", "--api", network.http)[1]
+                )
         assert is_asked
         assert seen >= {"network-partition", "region-critical"}
         incidents = network.get("/api/v1/incidents")

@@ -94,8 +94,45 @@ def test_bad_lines_are_refused_by_number_and_good_ones_of_the_batch_are_kept() -
     assert found == [Gauge("tunnels", 3), Log("info", "hello")]
     assert [refusal.line for refusal in refused] == [2, 4, 5, 6, 7, 8]
     assert refused[0].reason == "unknown type 'colour'"
-    assert refused[3].reason == "bytes: Expected `int` >= 0"
+    assert refused[3].reason == "bytes: must be at least 0"
     assert counts == {"unknown-type": 1, "no-json": 2, "malformed-event": 3}
+
+
+GAUGE = {"type": "gauge", "name": "a", "value": 1}
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (GAUGE | {"name": "Big"}, "name: must be lower case letters, digits and _, beginning with a letter"),
+        (GAUGE | {"name": ""}, "name: must not be empty"),
+        (GAUGE | {"name": "a" * 49}, "name: must have at most 48 characters"),
+        (GAUGE | {"unit": "A b"}, "unit: must be lower case letters, digits, _ and /"),
+        (GAUGE | {"value": "x"}, "value: must be a number, not a text"),
+        (GAUGE | {"value": None}, "value: must be a number, not null"),
+        (GAUGE | {"value": 1e301}, "value: must be at most 1e+300"),
+        (GAUGE | {"kind": "x"}, "kind: unknown value 'x'"),
+        (GAUGE | {"name": "tunnels", "value": 1.5}, "tunnels is 1.5; must be a whole number from 0 on"),
+        ({"type": "gauge", "value": 1}, "name is missing"),
+        ({}, "type is missing"),
+        (b"[1]", "the event must be an object, not a list"),
+        ({"type": "message", "direction": "in", "bytes": 1.5}, "bytes: must be a whole number, not a fraction"),
+        (
+            {"type": "message", "direction": "in", "bytes": 1, "error": 1},
+            "error: must be true or false, not a whole number",
+        ),
+        ({"type": "node", "name": "a\0"}, "name: must have no control characters"),
+        ({"type": "node", "addresses": ["a"] * 9}, "addresses: must have at most 8 entries"),
+        ({"type": "dht", "op": "put", "key": "k", "values": [1]}, "values[0]: must be a text, not a whole number"),
+        (
+            {"type": "dht", "op": "put", "key": "k", "consistent": 1},
+            "consistent: must be true, false or null, not a whole number",
+        ),
+    ],
+)
+def test_a_refusal_is_in_plain_words(event: dict[str, object] | bytes, reason: str) -> None:
+    (refused,) = read(event)[1]
+    assert refused.reason == reason
 
 
 def test_a_field_that_is_not_known_is_ignored() -> None:

@@ -62,3 +62,19 @@ def test_copies_of_an_id_differ_in_their_short_form() -> None:
     assert short_id("589c1f784406" + "0" * 28) == "589c1f7844"
     assert short_id(f"{'589c1f784406' + '0' * 28}@127.0.0.1:8003") == "589c1f7844@127.0.0.1:8003"
     assert short_id("12D3KooWKXsuiFygxRYkpgKrZVBAAN3EL47GHQ9z5JMp8pviAPPk") == "Mp8pviAPPk"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("127.0.0.1:46881", "127.0.0.1:46881"),
+        ("[2001:db8::7]:6881", "[2001:db8::7]:6881"),
+        ("router.example:6881", "router.example:6881"),
+        ("0123456789abcdef" * 4, "0123456789"),
+        ("0123456789abcdef0123456789abcdef01234567", "0123456789"),
+        ("12D3KooWGDTJ1JUW6oVDC5fRhKSR5Aj5WmuWTR9jTn3Hx3HExqJe", "n3Hx3HExqJe"[-10:]),
+        ("x" * 5000, "x" * 64),
+    ],
+)
+def test_only_long_ids_are_shortened(name: str, shown: str) -> None:
+    assert short_id(name) == shown

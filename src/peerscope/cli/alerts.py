@@ -19,7 +19,7 @@ from peerscope.cli.api import api_options, ask, ask_all, order
 from peerscope.cli.look import unwell_peers
 from peerscope.cli.network import headlines
 from peerscope.cli.options import Duration
-from peerscope.cli.text import RANK, SEVERITIES, SHORT_HEX, age, clock, columns, facts
+from peerscope.cli.text import RANK, SEVERITIES, SHORT_HEX, age, clock, columns, counted, facts
 
 PEERS_LISTED = 12
 TREE_MAX = 40
@@ -66,7 +66,8 @@ def alerts(
         console.print("no alerts")
     else:
         unwell = unwell_peers(ask(api, token, "/api/v1/health"))
-        console.print(f"no alerts yet, though {unwell} peers are down or unhealthy" if unwell else "no alerts")
+        though = f"no active alerts, though {counted(unwell, 'peer is', 'peers are')} down or unhealthy"
+        console.print(though if unwell else "no alerts")
     if severity or region:  # the summaries of other zones cannot be filtered
         return
     for zone in ask(api, token, "/api/v1/zones"):
@@ -129,8 +130,8 @@ def threats(check: bool, api: str, token: str, as_json: bool) -> None:
             console.print(table)
         if not found:
             console.print("nothing found")
-        rate, peers = rates["network"], len(rates["peers"])
-        console.print(f"anomaly rate  {'unknown' if rate is None else f'{rate:.0%}, over {peers} peers'}")
+        rate, peers = rates["network"], counted(len(rates["peers"]), "peer")
+        console.print(f"anomaly rate  {'unknown' if rate is None else f'{rate:.0%}, over {peers}'}")
     sys.exit(1 if check and any(one["severity"] in ("high", "critical") for one in found) else 0)
 
 
@@ -286,10 +287,11 @@ def _condition(rule: dict[str, Any]) -> str:
     held = f" for {age(rule['for_s'])}" if rule["for_s"] else ""
     if not rule.get("measure"):  # earlier agents have none
         return f"{rule['signal']} {side} {limit:g}{held}"
+    limit_shown = f"{limit:g} {rule.get('unit', '')}".rstrip()
     name = f"change of {rule['measure']} in {rule['over_s']:g} s" if rule["over_s"] else rule["measure"]
     if rule["relative"]:
-        return f"{name} more than {limit:g} {side} the median of the others{held}"
-    return f"{name} {side} {limit:g}{held}"
+        return f"{name} more than {limit_shown} {side} the median of the others{held}"
+    return f"{name} {side} {limit_shown}{held}"
 
 
 def drawn(nodes: Iterable[dict[str, Any]]) -> Tree:

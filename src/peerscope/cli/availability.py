@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from peerscope.cli.api import api_options, ask_all
-from peerscope.cli.text import SHORT_HEX, age, columns, percent
+from peerscope.cli.text import SHORT_HEX, age, columns, counted, percent
 
 DAY_S = 86_400
 
@@ -43,7 +43,7 @@ def availability(peer: str | None, region: str | None, since: str, api: str, tok
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     about = row["id"][:SHORT_HEX] if row["scope"] == "peer" else row["id"]
     if row["scope"] != "peer":
-        about = f"{about} ({row['peers']} peers)"
+        about = f"{about} ({counted(row['peers'], 'peer')})"
     elif row["region"]:
         about = f"{about} {row['region']}"
     lengths = (row["down_s"], row["suspect_s"], row["planned_s"], row["unknown_s"], row["window_s"])

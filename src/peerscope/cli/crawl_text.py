@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from peerscope.cli.text import age, clock, columns
+from peerscope.cli.text import age, clock, columns, counted
 from peerscope.views.crawl import REFUSED_MAX, CrawlView, short_id
 from peerscope.views.crawl_changes import CrawlChanges
 
@@ -30,7 +30,8 @@ def show_crawl(view: CrawlView) -> None:
     gone = {one.peer_id for one in view.unreachable}
     doubtful = sum(not link.confirmed and link.target not in gone for link in view.links)
     one_end = f", {doubtful} of them reported by one end only" if doubtful else ""
-    console.print(f"{len(view.peers)} peers, {len(view.links)} links{one_end}, in {view.seconds:.1f} s")
+    found = f"{counted(len(view.peers), 'peer')}, {counted(len(view.links), 'link')}"
+    console.print(f"{found}{one_end}, in {view.seconds:.1f} s")
     if view.versions and [share.value for share in view.versions] != ["unknown"]:
         shown = ", ".join(f"{share.peers} {share.value}" for share in view.versions[:SHOWN_MAX])
         more = f" and {len(view.versions) - SHOWN_MAX} more" if len(view.versions) > SHOWN_MAX else ""
@@ -42,7 +43,9 @@ def show_crawl(view: CrawlView) -> None:
         console.print(Text(f"{count} unreachable: {reason}: {', '.join(names[:SHOWN_MAX])}{more}"))
     cost = view.cost
     if cost.sent_packets is not None:
-        console.print(f"{cost.sent_packets} packets sent, {cost.received_packets} received, {cost.cpu_s} s of CPU")
+        console.print(
+            f"{counted(cost.sent_packets, 'packet')} sent, {cost.received_packets} received, {cost.cpu_s} s of CPU"
+        )
 
 
 def show_changes(found: CrawlChanges) -> None:
@@ -67,7 +70,7 @@ def show_changes(found: CrawlChanges) -> None:
         closed = f", half of them at least {age(lengths.closed_s_median)}" if lengths.closed else ""
         console.print(
             f"sessions: {lengths.closed} closed{closed}; {lengths.open} open, up to {age(lengths.open_s_max)}; "
-            f"{lengths.returned} peers came back"
+            f"{counted(lengths.returned, 'peer')} came back"
         )
     if not found.stayed and found.crawls[-1].peers and found.crawls[-2].peers:
         console.print("no peer is in both: are they crawls of one network?")
@@ -77,23 +80,26 @@ def notes(view: CrawlView, *, stopped: bool) -> list[str]:
     """Limits of the map that the operator should know."""
     found = []
     if stopped:
-        found.append(f"stopped by hand; {view.unasked} known peers were not asked")
+        found.append(f"stopped by hand; {counted(view.unasked, 'known peer was', 'known peers were')} not asked")
     elif view.stopped:
-        found.append(f"not complete: {view.stopped}, {view.unasked} known peers were not asked")
+        found.append(
+            f"not complete: {view.stopped}, {counted(view.unasked, 'known peer was', 'known peers were')} not asked"
+        )
     if view.left_out:
-        found.append(f"{view.left_out} neighbours are missing, as answers left them out or had too many")
+        missing = counted(view.left_out, "neighbour is", "neighbours are")
+        found.append(f"{missing} missing, as answers left them out or had too many")
     if view.forged:
-        found.append(f"{view.forged} profiles were forged and ignored")
+        found.append(f"{counted(view.forged, 'profile was', 'profiles were')} forged and ignored")
     if view.refused:
         least = "at least " if view.refused >= REFUSED_MAX else ""
-        found.append(
-            f"{least}{view.refused} addresses were not dialled, as peers elsewhere may not name such addresses"
-        )
+        refused = least + counted(view.refused, "address was", "addresses were")
+        found.append(f"{refused} not dialled, as peers elsewhere may not name such addresses")
     if view.cut:
-        found.append(f"{view.cut} peers may have more neighbours than they were asked for")
+        found.append(f"{counted(view.cut, 'peer')} may have more neighbours than asked for")
     answers = (view.cost.received_packets or 0) - (view.cost.stray_packets or 0)
     if not view.peers and answers > 0:
-        found.append(f"{answers} answers came, but no peer could be read; their reasons are above, if time was left")
+        came = counted(answers, "answer")
+        found.append(f"{came} came, but no peer could be read; their reasons are above, if time was left")
     elif not view.peers and not stopped:
         right = ", and are --network and the secret right" if view.network == "peerscope" else ""
         found.append(f"no peer answered; do the peers of the tickets run{right}?")

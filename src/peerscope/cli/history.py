@@ -52,8 +52,9 @@ def history(
         return
     if metric is None:
         raise click.UsageError("name a METRIC; `peerscope history --list` lists all")
+    is_known = True
     if state is not None:
-        found = _from_file(state, metric, peer, since, step)
+        found, is_known = _from_file(state, metric, peer, since, step)
     else:
         query = {"metric": metric, "peer": peer, "since": since, "step": step}
         found = ask(api, token, "/api/v1/history", query)
@@ -61,7 +62,8 @@ def history(
     if as_json:
         click.echo(json.dumps(found))
     else:
-        _show(found, values)
+        is_known = bool(values) or (is_known if state is not None else _is_known(api, token, metric))
+        _show(found, values, is_known=is_known)
     sys.exit(0 if values else 1)
 
 
@@ -86,15 +88,26 @@ def with_unit(value: float, unit: str) -> str:
             return size(value) + unit.removeprefix("bytes")
         case "1/s":
             return f"{value:.4g}/s"
-        case _:
+        case "count":
             return f"{value:.6g}"
+        case _:  # of a measure that a node names itself
+            return f"{value:.6g} {unit}"
 
 
-def _show(found: dict[str, Any], values: list[float]) -> None:
+def _is_known(api: str, token: str, metric: str) -> bool:
+    """False for a measure that no peer has."""
+    if not metric.startswith("measure"):
+        return True
+    listed = (one["name"] for one in ask(api, token, "/api/v1/history/metrics"))
+    return any(metric in (name, name.partition("@")[0]) for name in listed)
+
+
+def _show(found: dict[str, Any], values: list[float], *, is_known: bool) -> None:
     whose = f" of {found['peer_id'][:SHORT_HEX]}" if found["peer_id"] else ""
     title = f"{found['metric']}{whose}, steps of {found['step_s']} s"
     if not values:
-        click.echo(f"{title}: no data in this time")
+        nobody = ", and no peer has a measure of this name: see `peerscope metrics`"
+        click.echo(f"{title}: no data in this time{'' if is_known else nobody}")
         return
     console, samples, unit = Console(highlight=False), found["samples"], found["unit"]
     console.print(Text(title, "bold"))
@@ -115,22 +128,25 @@ def _clock(at: float, samples: list[list[Any]]) -> str:
 
 
 def _show_names(*, as_json: bool) -> None:
+    from peerscope.history.measures import FORMS
     from peerscope.history.series import SERIES
 
+    rows: list[tuple[str, str, str, str]] = [(one.name, one.unit, one.scope, one.text) for one in SERIES.values()]
+    rows += [(name, "its own", scope, text) for name, (scope, text) in FORMS.items()]
     if as_json:
-        fields = ("name", "unit", "scope")
-        rows = [{**{f: getattr(one, f) for f in fields}, "description": one.text} for one in SERIES.values()]
-        click.echo(json.dumps(rows))
+        fields = ("name", "unit", "scope", "description")
+        click.echo(json.dumps([dict(zip(fields, row, strict=True)) for row in rows]))
         return
     table = columns("metric", "unit", "of", "what it is")
-    for one in SERIES.values():
-        table.add_row(one.name, one.unit, one.scope, one.text)
+    for row in rows:
+        table.add_row(*row)
     Console().print(table)
 
 
-def _from_file(state: Path, metric: str, peer: str | None, since: str, step: str | None) -> Any:
-    """Read the same answer from a state directory, whether or not its agent runs."""
-    from peerscope.history.reader import Question, read, series_named, span_s
+def _from_file(state: Path, metric: str, peer: str | None, since: str, step: str | None) -> tuple[Any, bool]:
+    """Read the same answer from a state directory, whether or not its agent runs. False for an unknown measure."""
+    from peerscope.history.measures import MeasureSeries
+    from peerscope.history.reader import Question, has_measure, read, series_named, span_s
     from peerscope.history.retention import HistoryConfig, tiers
     from peerscope.history.schema import FILE
     from peerscope.host.numbers import whole
@@ -149,7 +165,8 @@ def _from_file(state: Path, metric: str, peer: str | None, since: str, step: str
             raise click.UsageError(f"--{name} is {text!r}; must be as 90s, 15m, 1h or 30d")
     whose = _find(state, place, peer) if series.scope == "peer" else None
     question = Question(series, whose, now - (spans["since"] or 0), now, spans["step"])
-    return msgspec.to_builtins(read(place, tiers(HistoryConfig()), question))
+    is_known = not isinstance(series, MeasureSeries) or has_measure(place, series)
+    return msgspec.to_builtins(read(place, tiers(HistoryConfig()), question)), is_known
 
 
 def _find(state: Path, place: Path, beginning: str | None) -> PeerId:

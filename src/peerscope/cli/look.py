@@ -16,7 +16,17 @@ from peerscope.alerts.phrases import times
 from peerscope.cli.alert_lists import abouts, fold, gravest_first
 from peerscope.cli.api import CA, api_options, ask, ask_all, connection_options
 from peerscope.cli.metrics import lines
-from peerscope.cli.text import REGION_SOURCES, SEVERITIES, SHORT_HEX, STYLES, age, columns, milliseconds, percent
+from peerscope.cli.text import (
+    REGION_SOURCES,
+    SEVERITIES,
+    SHORT_HEX,
+    STYLES,
+    age,
+    columns,
+    counted,
+    milliseconds,
+    percent,
+)
 
 ALONE_MAX = 5
 """Lines about alerts outside of incidents in `status`."""
@@ -122,7 +132,7 @@ def why(id: str, api: str, token: str, as_json: bool) -> None:
     name = found["peer_id"][:SHORT_HEX]
     console.print(Text.assemble(("peer ", "bold"), name, " is ", _word(found["verdict"]), f": {found['arithmetic']}"))
     if found["partition"]:
-        console.print(Text(f"  lost together with {found['partition']['size'] - 1} others"))
+        console.print(Text(f"  lost together with {counted(found['partition']['size'] - 1, 'other')}"))
     for accusation in found["accusations"]:
         doubt = ""
         if not accusation["counts"]:
@@ -169,12 +179,13 @@ def unwell_peers(health: dict[str, Any]) -> int:
 
 
 def _show_status(console: Console, health: dict[str, Any], me: dict[str, Any], mine: dict[str, Any]) -> None:
-    line = Text.assemble(("network ", "bold"), me["network"], f"  {health['total_peers']} peers: ")
+    line = Text.assemble(("network ", "bold"), me["network"], f"  {counted(health['total_peers'], 'peer')}: ")
     parts = [(name, health[f"{name}_peers"]) for name in STATUSES if f"{name}_peers" in health]
     shown = [Text(f"{count} {name}", STYLES.get(name, "")) for name, count in parts if count]
     console.print(line + Text(", ").join(shown))
     if unintroduced := health.get("unintroduced_peers", 0):
-        console.print(Text(f"  {unintroduced} more send reports, but their profiles have not arrived", "yellow"))
+        one, many = "more sends reports, but its profile has", "more send reports, but their profiles have"
+        console.print(Text(f"  {counted(unintroduced, one, many)} not arrived", "yellow"))
     middle, mean = milliseconds(health["median_latency_s"]), milliseconds(health["average_latency_s"])
     console.print(f"  connectivity {percent(health['connectivity'])}   latency {middle} median, {mean} mean")
     region = f" in {me['region']}" if me["region"] else ""
@@ -199,7 +210,11 @@ def _show_alerts(console: Console, active: list[dict[str, Any]], open_now: list[
     """
     counts = Counter(one["severity"] for one in active)
     shown = [Text(f"{counts[name]} {name}", SEVERITIES[name]) for name in SEVERITIES if counts[name]]
-    none = Text(f"none yet, though {unwell} down or unhealthy", "yellow") if unwell else Text("none", "green")
+    none = (
+        Text(f"none active, though {counted(unwell, 'peer is', 'peers are')} down or unhealthy", "yellow")
+        if unwell
+        else Text("none", "green")
+    )
     over = sum(bool(one.get("clearing")) for one in active)
     console.print(Text("alerts ", "bold") + (Text(", ").join(shown) if shown else none) + _over(over, len(active)))
     for one in gravest_first(open_now):

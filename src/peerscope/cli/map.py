@@ -13,7 +13,7 @@ from rich.text import Text
 
 from peerscope.cli.api import api_options, ask, ask_text
 from peerscope.cli.options import FILE
-from peerscope.cli.text import SHORT_HEX, columns, milliseconds, percent, write_file
+from peerscope.cli.text import SHORT_HEX, columns, counted, milliseconds, percent, write_file
 
 FILE_COLUMNS = 140
 NUMBERS = ("rtt", "one end", "other", "loss")
@@ -53,13 +53,22 @@ def topology(form: str | None, output: Path | None, clusters: bool, api: str, to
 def _show(console: Console, found: dict[str, Any]) -> None:
     peers = {peer["peer_id"]: peer for peer in found["peers"]}
     monitored = sum(peer["monitored"] for peer in found["peers"])
-    counts = [_count(monitored, "peer"), _count(len(found["links"]), "link"), _count(len(found["regions"]), "region")]
+    counts = [
+        counted(monitored, "peer"),
+        counted(len(found["links"]), "link"),
+        counted(len(found["regions"]), "region"),
+    ]
     if hollow := len(peers) - monitored:
         counts.append(f"{hollow} known only as a neighbour")
     console.print(", ".join(counts))
     table = columns(padding=(0, 1, 0, 0))
     for name in ("peer", "region", "peer", "region", "layer", "rtt", "one end", "other", "loss"):
-        table.add_column(name, no_wrap=name != "region", justify="right" if name in NUMBERS else "left")
+        table.add_column(
+            name,
+            no_wrap=name not in ("region", "layer"),
+            overflow="fold",
+            justify="right" if name in NUMBERS else "left",
+        )
     for link in sorted(found["links"], key=lambda link: (link["rtt_s"] is None, -(link["rtt_s"] or 0.0))):
         table.add_row(
             *_end(peers[link["source"]]),
@@ -85,7 +94,9 @@ def _layers(found: dict[str, Any]) -> list[str]:
         if layer["contradicted"]:
             edges += f", {layer['contradicted']} unconfirmed: the other end does not list them"
         foreign = f"{layer['foreign']} without" + f" ({layer['hidden']} not shown)" * bool(layer["hidden"])
-        lines.append(f"{layer['layer']}: {_count(layer['monitored'], 'node')} with an agent, {foreign}; links: {edges}")
+        lines.append(
+            f"{layer['layer']}: {counted(layer['monitored'], 'node')} with an agent, {foreign}; links: {edges}"
+        )
     for peer in found["peers"]:
         if peer.get("claimed_by"):
             names = ", ".join(one[:SHORT_HEX] for one in peer["claimed_by"])
@@ -100,7 +111,7 @@ def _dangers(found: dict[str, Any], peers: dict[str, Any]) -> list[str]:
         sizes = ", ".join(str(len(part)) for part in found["components"][:NAMED_MAX])
         lines.append(f"the mesh is in {len(found['components'])} pieces: {sizes} peers")
     for group in found["partitions"]:
-        lines.append(f"{len(group)} peers were lost together")
+        lines.append(f"{counted(len(group), 'peer was', 'peers were')} lost together")
     names = [peers[peer]["short_id"] for peer in found["articulation_peers"]]
     lines += [f"the network splits if {name} fails" for name in names[:NAMED_MAX]]
     links = [" - ".join(peers[end]["short_id"] for end in bridge) for bridge in found["bridges"]]
@@ -115,10 +126,6 @@ def _plain(found: dict[str, Any]) -> str:
     with console.capture() as captured:
         _show(console, found)
     return captured.get()
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + "s" * (number != 1)
 
 
 def _end(peer: dict[str, Any]) -> tuple[str | Text, Text]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from peerscope.cli.api import api_options, ask
 from peerscope.cli.detect import detect
-from peerscope.cli.text import columns, size
+from peerscope.cli.sections import Section, show_sections
+from peerscope.cli.text import columns, counted, size
 
 PARTS = ("system", "node", "performance", "agent")
 NETWORK_PARTS = {"mesh": PARTS, "nodes": ("system", "node", "performance", "mesh_performance", "agent")}
@@ -31,6 +31,8 @@ STATISTICS = ("mean", "median", "p95", "peak", "sum")
 TRENDS = {"peer_count": "peers", "average_latency": "latency_s", "error_rate": "error_ratio"}
 """Label of each trend; its ending is the unit."""
 ARROWS = {"up": "↑", "down": "↓", "stable": "→", "unknown": "?"}
+MEASURE_UNITS = ("ratio", "bytes", "seconds")
+"""Units of measures that the values show."""
 SOURCE_STYLES = {"healthy": "green", "unhealthy": "red"}
 
 
@@ -45,32 +47,21 @@ def metrics(api: str, token: str, as_json: bool) -> None:
     console = Console()
     minutes = found["window_s"] / 60
     place = f" of zone {found['zone']}" if found["zone"] else ""
-    console.print(f"{found['active_peers']} of {found['total_peers']} peers{place} active, last {minutes:.0f} min")
-    table = columns("", *STATISTICS, "peers", padding=(0, 1, 0, 0))
-    for column in table.columns:
-        column.no_wrap = True
-    for column in table.columns[1:]:
-        column.justify = "right"
+    console.print(
+        f"{found['active_peers']} of {counted(found['total_peers'], 'peer')}{place} active, last {minutes:.0f} min"
+    )
+    sections = []
     for part in NETWORK_PARTS[found["performance_of"]]:
         known = {name: values for name, values in found[part].items() if values is not None}
         title = TITLES.get((part, found["performance_of"]), part)
-        table.add_row(Text(title if known else f"{title}: no data", "bold"))
-        for name, values in known.items():
-            _add_row(table, name, values)
-    for node, rows in groupby(found.get("measures", ()), key=itemgetter("node")):
-        table.add_row(Text(f"measures of {node} nodes", "bold"))
-        for one in rows:
-            _add_measure(table, one)
+        rows = [_row(name, values) for name, values in known.items()]
+        sections.append(Section(title if known else f"{title}: no data", rows))
     if (whole := found["whole"]) is not None:
-        table.add_row(Text(f"all {whole['zones']} zones, {whole['total_peers']} peers, by their summaries", "bold"))
-        for name in ("cpu_ratio", "memory_ratio"):
-            if whole[name] is not None:
-                _add_row(table, name, whole[name])
-        if whole["throughput_bytes_s"] is not None:
-            _add_row(table, "throughput_bytes_s", {"sum": whole["throughput_bytes_s"]})
-        if whole["link_rtt_s"] is not None:
-            _add_row(table, "link latency_s", whole["link_rtt_s"] | {"peers": None})
-    console.print(table)
+        sections.append(_whole(whole))
+    show_sections(console, (*STATISTICS, "peers"), sections, spare=("mean", "p95"))
+    own = groupby(found.get("measures", ()), key=itemgetter("node"))
+    if kinds := [Section(f"measures of {node} nodes", [_measure(one) for one in rows]) for node, rows in own]:
+        show_sections(console, ("lowest", "median", "highest", "nodes"), kinds)
     for name, field in TRENDS.items():
         console.print(Text(f"trend of {name:<16}{_trend(found['trends'][name], field)}"), soft_wrap=True)
 
@@ -94,20 +85,30 @@ def node(context: click.Context, api: str, token: str, as_json: bool) -> None:
 node.add_command(detect)
 
 
-def _add_row(table: Table, name: str, values: dict[str, Any]) -> None:
-    cells = (written(name, values.get(statistic)) for statistic in STATISTICS)
+def _row(name: str, values: dict[str, Any]) -> tuple[str, list[str]]:
     peers = values.get("peers")
-    table.add_row(Text(f"  {name}"), *cells, "-" if peers is None else str(peers))
+    cells = [written(name, values.get(statistic)) for statistic in STATISTICS]
+    return name, [*cells, "-" if peers is None else str(peers)]
 
 
-def _add_measure(table: Table, one: dict[str, Any]) -> None:
-    """Its row has the least value in place of a percentile: some are heights, of which a low one matters."""
-    rate = "/s" if one["is_counter"] else ""
-    cells = ("-" if one[name] is None else grouped(one[name]) for name in ("mean", "median", "min", "max", "sum"))
-    cells_with_min = [f"min {cell}" if place == 2 else cell for place, cell in enumerate(cells)]
+def _whole(whole: dict[str, Any]) -> Section:
+    """The rows about all zones."""
+    values = {name: whole[name] for name in ("cpu_ratio", "memory_ratio")}
+    values["throughput_bytes_s"] = None if (total := whole["throughput_bytes_s"]) is None else {"sum": total}
+    values["link latency_s"] = None if (rtt := whole["link_rtt_s"]) is None else rtt | {"peers": None}
+    title = f"all {counted(whole['zones'], 'zone')}, {counted(whole['total_peers'], 'peer')}, by their summaries"
+    return Section(title, [_row(name, one) for name, one in values.items() if one is not None])
+
+
+def _measure(one: dict[str, Any]) -> tuple[str, list[str]]:
+    """Its unit stands in its cells or beside its name. The lowest value matters too: it may be a height."""
+    unit, rate = one["unit"], "/s" if one["is_counter"] else ""
+    name = one["name"] if unit in MEASURE_UNITS else f"{one['name']} [{unit or 'count'}{rate}]"
+    bare = "" if unit not in MEASURE_UNITS else rate
+    shown = unit if unit in MEASURE_UNITS else ""
+    cells = [measure_text({"value": one[end], "unit": shown}) + bare for end in ("min", "median", "max")]
     others = f" (+{one['other_peers']} differ)" if one["other_peers"] else ""
-    unit = f" [{one['unit'] or 'count'}{rate}]"
-    table.add_row(Text(f"  {one['name']}{unit}"), *cells_with_min, f"{one['peers']}{others}")
+    return name, [*cells, f"{one['peers']}{others}"]
 
 
 def lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
@@ -116,7 +117,8 @@ def lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     for part in PARTS:
         known = {name: value for name, value in (metrics[part] or {}).items() if value is not None}
         if known:
-            found.append((part, ", ".join(f"{_plain(name)} {written(name, value)}" for name, value in known.items())))
+            shown = (f"{_plain(name, known)} {written(name, value)}" for name, value in known.items())
+            found.append((part, ", ".join(shown)))
     own = [f"{one['name']} {measure_text(one)}" for one in metrics.get("measures", ()) if one["value"] is not None]
     return [*found, ("measures", ", ".join(own))] if own else found
 
@@ -141,9 +143,10 @@ def written(name: str, value: float | None) -> str:
     return next((write(value) for ending, write in UNITS.items() if name.endswith(ending)), f"{value:,.0f}")
 
 
-def _plain(name: str) -> str:
-    """The name without its unit."""
-    return re.sub("_(ratio|bytes_s|bytes|s)$", "", name).replace("_", " ")
+def _plain(name: str, beside: Iterable[str]) -> str:
+    """The name without its unit. A rate beside its total says so."""
+    rate = " per second" if name.endswith("_s") and name.removesuffix("_s") in beside else ""
+    return re.sub("_(ratio|bytes_s|bytes|s)$", "", name).replace("_", " ") + rate
 
 
 def _duration(value: float) -> str:
@@ -179,18 +182,20 @@ def _show_node(console: Console, found: dict[str, Any]) -> None:
     version = f" {found['version']}" if found["version"] else ""
     console.print(Text.assemble(("node ", "bold"), found["node"], version, f"  {found['node_id'] or ''}".rstrip()))
     table = columns(show_header=False)
-    values = {**found["metrics"], "latency_s": found["latency_s"], **found["details"]}
-    # An older agent says no age.
-    ages = {"latency_s": found.get("latency_age_s")}
-    for name, value in values.items():
+    for name, value in {**found["metrics"], "latency_s": found["latency_s"]}.items():
         if value is not None:
-            age_s = ages.get(name)
+            # An older agent says no age.
+            age_s = found.get("latency_age_s") if name == "latency_s" else None
             of = "" if age_s is None else f" ({age_s:.0f} s ago)"
-            table.add_row(Text(f"  {name}"), Text(grouped(value) + of))
-    for one in found.get("measures", ()):
-        if one["value"] is not None:
-            table.add_row(Text(f"  {one['name']}"), Text(measure_text(one)))
+            table.add_row(Text(f"  {name}"), Text(written(name, value) + of))
     table.add_row("  neighbours", str(len(found["neighbours"])))
+    own = [(one["name"], measure_text(one)) for one in found.get("measures", ()) if one["value"] is not None]
+    here = [(name, grouped(value)) for name, value in found["details"].items() if value is not None]
+    for heading, rows in (("measures", own), ("only here", here)):
+        if rows:
+            table.add_row(Text(f"  {heading}", "bold"))
+        for name, text in rows:
+            table.add_row(Text(f"    {name}"), Text(text))
     console.print(table)
     for source in found["sources"]:
         again = f" ({source['failures']} times in a row)" if source["failures"] > 1 else ""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from peerscope.errors import ConfigError
 
@@ -26,8 +26,8 @@ GAP = "·"
 
 
 def columns(*titles: str, **options: Any) -> Table:
-    """An empty table without a frame."""
-    return Table(*titles, box=None, pad_edge=False, **options)
+    """An empty table without a frame. In a narrow terminal its cells wrap, and none is cut."""
+    return Table(*(Column(title, overflow="fold") for title in titles), box=None, pad_edge=False, **options)
 
 
 def facts() -> Table:
@@ -47,6 +47,11 @@ def age(seconds: float | None) -> str:
 def clock(at: float) -> str:
     """A date and time in the zone of this terminal, with its offset. `at`: Unix seconds."""
     return time.strftime("%Y-%m-%d %H:%M %z", time.localtime(at))
+
+
+def counted(number: int, what: str, many: str | None = None) -> str:
+    """A number of things: 1 peer, 2 peers. `many`: the plural, if it is not made by an s."""
+    return f"{number} {what if number == 1 else many or what + 's'}"
 
 
 def milliseconds(seconds: float | None) -> str:

@@ -28,6 +28,11 @@ REST_S = 1800
 SAVED_EVERY_S = 900
 VALUE_MAX = 1e38
 STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {"median": median, "min": min, "max": max}
+FORMS: dict[str, tuple[Literal["network", "peer"], str]] = {
+    "measure:NAME": ("peer", "a value that the node names itself"),
+    **{f"measure_{statistic}:NAME": ("network", f"{statistic} over all nodes") for statistic in STATISTICS},
+}
+"""Scope and description of the series that each measure has. They have its unit."""
 _PATTERN = re.compile(r"measure(?:_(median|min|max))?:([a-z][a-z0-9_]{0,47})(?:@([^\n]{1,64}))?\Z")
 
 
@@ -74,8 +79,7 @@ def measure_series(name: str) -> MeasureSeries | None:
     if found is None:
         return None
     statistic, measure, node = found.groups(default="")
-    text = f"{statistic} over all nodes" if statistic else "a value that the node names itself"
-    scope: Literal["network", "peer"] = "network" if statistic else "peer"
+    scope, text = FORMS[f"measure_{statistic}:NAME" if statistic else "measure:NAME"]
     return MeasureSeries(name, "count", text, scope, 0, mean, 0, 0, measure, node, statistic)
 
 

@@ -70,8 +70,10 @@ def series_named(name: str) -> Series:
         from difflib import get_close_matches  # for mistakes alone
 
         near = [known for known in SERIES if known.startswith(name)] or get_close_matches(name, SERIES, n=5)
+        own = f"measure:{name}" if measure_series(f"measure:{name}") else "measure:NAME"
         raise HistoryError(
-            f"no series {name[:64]!r}; {'near it' if near else 'there are'}: {', '.join(near or SERIES)}"
+            f"no series {name[:64]!r}; {'near it' if near else 'there are'}: {', '.join(near or SERIES)}; "
+            f"a value that nodes name themselves is {own}"
         )
     return SERIES[name]
 
@@ -99,6 +101,12 @@ def read(
             points += _points(db, {one: oldest[one] for one in reversed(finer)}, question, unwritten, number, since)
             unit = unit or (None if key is None else key.shown_unit)
     return _answer(question, tier, points, unit)
+
+
+def has_measure(place: Path, series: Series) -> bool:
+    """Whether the file has the measure, at whatever time. Raises `HistoryError`."""
+    with reading(place) as db:
+        return any(key is not None for _, _, key in _numbers(db, series))
 
 
 def find(place: Path, beginning: str) -> list[PeerId]:

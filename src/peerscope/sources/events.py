@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from peerscope.records.bodies import ADDRESSES_MAX
 from peerscope.records.measures import COUNT_MAX, Amount, Count, MeasureName, Unit
 from peerscope.records.texts import Name, OverlayId, Text
+from peerscope.sources.refusals import plain_words
 from peerscope.views.traces import HopEvent
 
 REASON_MAX = 200
@@ -139,4 +140,7 @@ def _explained(error: Exception) -> tuple[str, str]:
     where = place.rstrip("`").removeprefix(".")
     if where == "type" and text.startswith("Invalid value"):
         return "unknown-type", f"unknown type {text.removeprefix('Invalid value ')}"
-    return "malformed-event", f"{where}: {text}" if where else text
+    reason = plain_words(text)
+    if where:
+        return "malformed-event", f"{where}: {reason}"
+    return "malformed-event", f"the event {reason}" if reason.startswith("must") else reason

@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, Input, Static, TabbedContent, TabPane
 
 from peerscope.cli.api import ask
+from peerscope.cli.text import counted
 from peerscope.errors import ApiError
 from peerscope.top.feed import NetworkSummary, follow
 from peerscope.top.tables import SEVERITIES, TABLES, Row, Table, cells, chosen, latency, marked, plain
@@ -218,7 +219,7 @@ def overview(network: NetworkSummary, state: str, rows: str = "") -> Text:
     ]
     simulated = " SIMULATED" if me.get("simulation") else ""
     named = plain(me["network"], 40)
-    first = [Text(f"{named}{simulated}", "bold"), Text(f"{health['total_peers']} peers"), *counts]
+    first = [Text(f"{named}{simulated}", "bold"), Text(counted(health["total_peers"], "peer")), *counts]
     connectivity = health["connectivity"]
     linked = "–" if connectivity is None else f"{connectivity:.1%}"
     second = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Annotated
@@ -22,6 +23,9 @@ REFUSED_MAX = 50_000
 """Refused addresses that a crawl counts. A liar can name as many as it likes."""
 CrawledId = Annotated[Text, Meta(min_length=1)]
 """An id as its network writes it, with the address where several claim it."""
+NAME_MAX = 64
+"""Characters of a name that is no id; an address has at most 47."""
+_HEXADECIMAL = re.compile("[0-9a-f]{20,}")
 
 
 class CrawledPeer(Struct, frozen=True):
@@ -140,10 +144,13 @@ def shares(values: Iterable[str]) -> tuple[Share, ...]:
 
 
 def short_id(peer: str) -> str:
-    """A part of an id for people; ids of libp2p all begin alike."""
+    """A part of a long id for people; ids of libp2p all begin alike. Addresses and other names stay whole."""
     identity, at, place = peer.partition("@")  # the place makes copies of an id differ
-    is_libp2p = identity.startswith(("12D3KooW", "Qm", "16Uiu2HA"))
-    return (identity[-SHORT_HEX:] if is_libp2p else identity[:SHORT_HEX]) + at + place
+    if identity.startswith(("12D3KooW", "Qm", "16Uiu2HA")):
+        short = identity[-SHORT_HEX:]
+    else:
+        short = identity[:SHORT_HEX] if _HEXADECIMAL.fullmatch(identity) else identity[:NAME_MAX]
+    return short + at + place[:NAME_MAX]
 
 
 def dot(view: CrawlView) -> str:

@@ -119,7 +119,7 @@ def peer_view(snapshot: Snapshot, peer: PeerId) -> PeerView:
         node=profile.node,
         verdict=weighed.verdict.value,
         status=snapshot.statuses[peer],
-        checks=_checks(report) if report else None,
+        checks=_checks(report, profile.node) if report else None,
         metrics=metrics_view(report.metrics) if report and report.metrics else None,
         links=_links(snapshot, peer),
         age_s=snapshot.age_s(peer),
@@ -177,20 +177,20 @@ def clock_skew_s(snapshot: Snapshot, peer: PeerId) -> float | None:
     return skew_s if abs(skew_s) > SKEW_S else None
 
 
-def _checks(report: Report) -> dict[str, CheckView]:
-    return {name: _check(name, check) for name, check in zip(CHECKS, report.checks, strict=False)}
+def _checks(report: Report, node: str | None) -> dict[str, CheckView]:
+    return {name: _check(name, check, node) for name, check in zip(CHECKS, report.checks, strict=False)}
 
 
-def _check(name: str, check: Check) -> CheckView:
+def _check(name: str, check: Check, node: str | None) -> CheckView:
     value = None if check.ratio is None else check.ratio / RATIO_ONE
-    message = check.message if check.message is not None else _usual(name, value)
+    message = check.message if check.message is not None else _usual(name, value, node)
     return CheckView(name, Status(check.status).name.lower(), value, message)
 
 
-def _usual(name: str, value: float | None) -> str:
-    """The message of a healthy check, which sends only its number."""
+def _usual(name: str, value: float | None, node: str | None) -> str:
+    """The message of a healthy check, which sends only its number. `node`: the program beside the peer."""
     if name == "node":
-        return "answers"
+        return f"{node}: answers" if node and node != name else "answers"
     if value is None:
         return "not measured"
     match name:

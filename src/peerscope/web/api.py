@@ -15,6 +15,7 @@ from peerscope.alerts.alert_views import AlertView
 from peerscope.views.ages import aged
 from peerscope.views.evidence import EvidenceView, evidence_view
 from peerscope.views.health import NetworkHealth
+from peerscope.views.links import MergedLink
 from peerscope.views.peers import Hearsay, PeerView
 from peerscope.views.timeline import Change
 from peerscope.web import (
@@ -38,6 +39,8 @@ class PeerDetail(PeerView, frozen=True):
     history: tuple[Change, ...] = ()
     alerts: tuple[AlertView, ...] = ()
     """Alerts about this peer: active ones first, then those that ended within a day."""
+    node_links: tuple[MergedLink, ...] = ()
+    """Links of its node in the node's own network, as on the map."""
     hearsay: Hearsay | None = None
     """Source of a peer in another zone, whose history and alerts are not known here. null for our own zone."""
 
@@ -84,7 +87,10 @@ async def peer(request: Request) -> Response:
     view = monitor.peer_view(found)
     wall = monitor.snapshot().wall
     about = tuple(aged(AlertView, alert, wall) for alert in monitor.alerts() if alert.peer_id == view.peer_id)
-    return answer(PeerDetail(**asdict(view), history=monitor.history(found), alerts=about))
+    node_links = tuple(
+        link for link in monitor.links() if link.confirmed and view.peer_id in (link.source, link.target)
+    )
+    return answer(PeerDetail(**asdict(view), history=monitor.history(found), alerts=about, node_links=node_links))
 
 
 async def evidence(request: Request) -> Response:

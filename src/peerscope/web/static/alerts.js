@@ -77,7 +77,7 @@ function Quiet({ where }) {
     selected.value = null;
     statusFilter.value = new Set(UNWELL);
   };
-  if (unwell > 0) return html`<div class="empty" data-testid="quiet" data-well="no"><h3>${isPast.value ? "No alert fired then" : "No alert fires yet"}</h3>
+  if (unwell > 0) return html`<div class="empty" data-testid="quiet" data-well="no"><h3>${isPast.value ? "No alert fired then" : "No alert fires now"}</h3>
     <p>In ${where}: <button class="link" onClick=${show}>${unwell} ${unwell === 1 ? "peer" : "peers"} down or unhealthy</button>.</p></div>`;
   return html`<div class="empty quiet" data-testid="quiet" data-well="yes"><h3><span aria-hidden="true">✓</span> ${isPast.value ? "Nothing was wrong" : "Nothing needs you"}</h3>
     <p>No alert fires in ${where}, and no peer is down or unhealthy.</p></div>`;

@@ -2,9 +2,9 @@
 
 import { html } from "./vendor/preact.js";
 import { Glyph, band, knownStatus } from "./statuses.js";
-import { links, nodes, peers, selected } from "./state.js";
+import { nodes, peers, selected } from "./state.js";
 import { PeerMeasures } from "./measures.js";
-import { dateTime, decimal, duration, isNumber, latency, metric, percent, plain } from "./format.js";
+import { DASH, dateTime, decimal, duration, isNumber, latency, metric, percent, plain } from "./format.js";
 
 const CHECKS = ["cpu", "memory", "storage", "network", "p2p", "node"];
 // Metrics come from other programs, which may report thousands.
@@ -55,29 +55,36 @@ export function Checks({ checks, gone }) {
   })}</tbody></table>`;
 }
 
-/** Host checks have ratios; others have counts, which their message explains. */
+/** Host checks have ratios; others have counts, which their message explains. That of the node has no number. */
 function checkValue(name, value) {
+  if (name === "node" && !isNumber(value)) return "";
   return ["cpu", "memory", "storage"].includes(name) ? percent(value) : decimal(value);
 }
 
-const CONFIRMED = {
-  both: "both ends", one: "one end", contradicted: "not by the other end", foreign: "no agent there",
-};
+/** Which ends list a link between nodes, in words about this end. */
+function listedBy({ confirmed, reported_by: by, source }, id) {
+  if (confirmed === "both") return "both ends";
+  const [lister, other] = (by === "source") === (source === id) ? ["this end", "the other"] : ["the other end", "this one"];
+  return { one: lister, contradicted: `${lister}, not ${other}`, foreign: `${lister}, no agent at ${other}` }[confirmed] ?? DASH;
+}
 
-/** Links of the peer's node in its own network, each with the ends that list it. */
-export function NodeLinks({ peer }) {
-  const found = [...links.value.values()].filter((link) => link.confirmed && (link.source === peer.ref || link.target === peer.ref));
-  if (found.length === 0) return null;
-  const other = (link) => (link.source === peer.ref ? link.target : link.source);
-  found.sort((a, b) => (other(a) < other(b) ? -1 : 1));
+/** Links of the peer's node in its own network, each with the ends that list it, and the time that each measured. */
+export function NodeLinks({ id, links: found }) {
+  if (!found?.length) return null;
+  const rows = found.map((link) => {
+    const isSource = link.source === id;
+    const [here, there] = isSource ? [link.source_rtt_s, link.target_rtt_s] : [link.target_rtt_s, link.source_rtt_s];
+    return { link, other: isSource ? link.target : link.source, here, there };
+  }).sort((a, b) => (a.other < b.other ? -1 : 1));
   return html`<h3>Links of its node <span class="muted">${found.length}</span></h3>
     <table class="links" aria-label="Links of its node" data-testid="node-links">
-    <thead><tr><th>Neighbour</th><th>Layer</th><th class="number">RTT</th><th>Listed by</th></tr></thead>
-    <tbody>${found.slice(0, ROWS_MAX).map((link) => html`<tr key=${`${link.layer} ${other(link)}`}
+    <thead><tr><th>Neighbour</th><th>Layer</th><th class="number" title="~: an estimate">RTT</th><th class="number">here</th><th class="number">there</th><th>Listed by</th></tr></thead>
+    <tbody>${rows.slice(0, ROWS_MAX).map(({ link, other, here, there }) => html`<tr key=${`${link.layer} ${other}`}
         class=${link.confirmed === "contradicted" ? "off" : null} data-confirmed=${link.confirmed}>
-      <td><${PeerLink} id=${other(link)} /></td><td class="clip">${plain(link.layer, 24)}</td>
-      <td class="number">${latency(link.rtt_s)}</td><td>${CONFIRMED[link.confirmed] ?? "–"}</td></tr>`)}</tbody></table>
-    ${found.length > ROWS_MAX && html`<p class="muted">and ${found.length - ROWS_MAX} more</p>`}`;
+      <td><${PeerLink} id=${other} /></td><td class="clip">${plain(link.layer, 24)}</td>
+      <td class="number">${link.estimated ? "~" : ""}${latency(link.rtt_s)}</td>
+      <td class="number">${latency(here)}</td><td class="number">${latency(there)}</td><td>${listedBy(link, id)}</td></tr>`)}</tbody></table>
+    ${rows.length > ROWS_MAX && html`<p class="muted">and ${rows.length - ROWS_MAX} more</p>`}`;
 }
 
 export function Links({ links }) {
@@ -101,16 +108,20 @@ export function Metrics({ metrics }) {
   const { measures, ...fixed } = metrics;
   const rows = [...flat(fixed, [])].slice(0, METRICS_MAX);
   if (rows.length === 0) return html`<p class="muted">not measured</p>`;
+  const labels = labelsOf(rows.map(([path]) => path.join(" · ")));
   return html`<dl class="pairs metrics">${rows.map(([path, value]) => {
     const name = path.join(" · ");
-    return html`<dt key=${name} title=${plain(name, 120)}>${plain(withoutUnit(name), 60)}</dt>
+    return html`<dt key=${name} title=${plain(name, 120)}>${plain(labels.get(name), 60)}</dt>
       <dd class=${value === null ? "muted" : null}>${value === null ? "not measured" : metric(path.at(-1), value)}</dd>`;
   })}</dl><${PeerMeasures} measures=${measures} />`;
 }
 
-/** The name without its unit, which the value shows: "memory_bytes" becomes memory. */
-function withoutUnit(name) {
-  return name.replace(/(_per)?_(s|bytes)$/, "").replace(/_bytes$/, "").replaceAll("_", " ");
+/** Names without their units, which the values show: "memory_bytes" becomes memory. A rate beside its total says so. */
+function labelsOf(names) {
+  const bare = (name) => name.replace(/(_per)?_(s|bytes)$/, "").replace(/_bytes$/, "").replaceAll("_", " ");
+  const uses = new Map();
+  for (const name of names) uses.set(bare(name), (uses.get(bare(name)) ?? 0) + 1);
+  return new Map(names.map((name) => [name, uses.get(bare(name)) > 1 && name.endsWith("_s") ? `${bare(name)} per second` : bare(name)]));
 }
 
 function* flat(value, path) {

@@ -106,7 +106,7 @@ function Sheet({ peer, gone }) {
     <${Series} peer=${peer} measures=${details?.metrics?.measures} />
     <h3>Links <span class="muted">${isGone(peer) ? 0 : details ? details.links.length : peer.links ?? 0}</span></h3>
     ${waiting ? loading : html`<${Links} links=${isGone(peer) ? [] : details?.links} />`}
-    ${!isGone(peer) && html`<${NodeLinks} peer=${peer} />`}
+    ${!isGone(peer) && html`<${NodeLinks} id=${peer.peer_id} links=${details?.node_links} />`}
     <h3>Facts</h3>
     <${Facts} peer=${peer} details=${details} />
     <h3>Metrics</h3>

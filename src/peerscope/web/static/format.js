@@ -105,18 +105,18 @@ export function signedSeconds(seconds) {
   return `${seconds < 0 ? "−" : "+"}${latency(Math.abs(seconds))}`;
 }
 
-/** A metric's value in the base unit at the end of its name. */
+/** A metric's value in the unit at the end of its name: "_bytes_s" is bytes per second, "latency_s" a time. */
 export function metric(name, value) {
   if (typeof value === "string") return plain(value, 120);
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (!isNumber(value)) return DASH;
   if (/(^|_)ratio$/.test(name)) return percent(value);
-  if (/bytes_per_s$/.test(name)) return `${bytes(value)}/s`;
-  if (/_per_s$/.test(name)) return `${decimal(value)}/s`;
+  if (/(^|_)bytes(_per)?_s$/.test(name)) return `${bytes(value)}/s`;
   if (/(^|_)bytes$/.test(name)) return bytes(value);
   if (/(^|_)at$/.test(name)) return dateTime(value);
   if (/(uptime|age)_s$/.test(name)) return duration(value);
-  if (/_s$/.test(name)) return latency(value);
+  if (/(^|_)(latency|lag|rtt)_s$/.test(name)) return latency(value);
+  if (/_s$/.test(name)) return `${decimal(value)}/s`;
   return decimal(value);
 }
 
