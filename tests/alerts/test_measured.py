@@ -1,7 +1,7 @@
 """Rules about measures: relative to the others, robust against liars, and silent where nothing can be compared."""
 
 from collections.abc import Iterable, Sequence
-from statistics import median
+from statistics import median_high
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ledgers import GOOD, INTERVAL_MS, Book
 from peerscope.alerts.engine import NOTHING, AlertEngine
-from peerscope.alerts.measured import MeasureSignals
+from peerscope.alerts.measured import GAP_S_MIN, MeasureSignals
 from peerscope.alerts.model import ConditionReading
 from peerscope.alerts.own_signals import Own
 from peerscope.alerts.rules import Rule, default_rules, parse_rules
@@ -58,7 +58,7 @@ def test_a_node_is_as_far_behind_as_the_median_of_the_others_is_ahead() -> None:
     found = read(BLOCK_LAG, height(HEIGHT - 20), town([height(HEIGHT)] * 11), 3.0)
     assert found.value == 20.0
     assert BLOCK_LAG.holds(20.0, fires=False)
-    assert found.text == "block_height 912,325 blocks; median of 11 others 912,345, up to 3 s old"
+    assert found.text == "block_height 912,325 blocks; 6 of 12 nodes are 20 or more above, in reports up to 3 s old"
     assert found.metadata == (("measure", "block_height"),)
 
 
@@ -75,20 +75,77 @@ def test_a_median_over_fewer_than_four_others_says_nothing(others: int) -> None:
     assert read(BLOCK_LAG, height(1), town([height(HEIGHT)] * others)).value is None
 
 
+LIES = st.none() | st.sampled_from([-1e300, 1e300, HEIGHT + 13, HEIGHT - 13]) | st.integers(-COUNT_MAX, COUNT_MAX)
+
+
 @given(
-    st.lists(st.integers(HEIGHT - 2, HEIGHT + 2), min_size=3, max_size=11),
-    st.lists(st.integers(-COUNT_MAX, COUNT_MAX), max_size=10),
+    st.lists(st.none() | st.integers(HEIGHT - 2, HEIGHT + 2), min_size=2, max_size=11),
+    st.lists(LIES, max_size=10),
     st.integers(HEIGHT - 2, HEIGHT + 2),
 )
-def test_liars_below_the_majority_make_no_honest_node_lag(honest: list[int], lies: list[int], mine: int) -> None:
+def test_liars_below_half_of_all_nodes_make_no_honest_node_lag(
+    honest: list[int | None], lies: list[float | None], mine: int
+) -> None:
+    lies = lies[: min(len(honest), 11 - len(honest))]  # with ourselves, there is one honest node more
+    book = town(map(height, [*honest, *lies]))
+    for one in (BLOCK_LAG, replace(BLOCK_LAG, above=5.0, below=None)):
+        found = read(one, height(mine), book)
+        assert found.value is None or (not one.holds(found.value, fires=False) and found.value <= 4)
+
+
+@given(
+    st.lists(st.integers(HEIGHT - 2, HEIGHT + 2), min_size=2, max_size=11),
+    st.lists(LIES, max_size=10),
+    st.integers(20, HEIGHT),
+)
+def test_a_lagging_node_is_found_if_the_others_that_are_honest_are_half_of_all(
+    honest: list[int], lies: list[float | None], behind: int
+) -> None:
     lies = lies[: min(len(honest) - 1, 11 - len(honest))]
-    found = read(BLOCK_LAG, height(mine), town(map(height, [*honest, *lies])))
-    if len(honest) + len(lies) < BLOCK_LAG.peers_min:
+    found = read(BLOCK_LAG, height(HEIGHT - behind), town(map(height, [*honest, *lies])))
+    if len(honest) + sum(one is not None for one in lies) < BLOCK_LAG.peers_min:
         assert found.value is None
     else:
         assert found.value is not None
-        assert not BLOCK_LAG.holds(found.value, fires=False)
-        assert min(honest) <= found.value + mine <= max(honest)
+        assert found.value >= behind - 2
+
+
+@pytest.mark.parametrize(
+    ("lie", "liars", "honest", "unknown", "mine", "value"),
+    [
+        (1e300, 2, 2, 0, HEIGHT, 0.0),
+        (HEIGHT + 13, 2, 2, 0, HEIGHT, 0.0),
+        (1e300, 5, 5, 0, HEIGHT, 0.0),
+        (1e300, 5, 5, 1, HEIGHT, 0.0),
+        (-1e300, 5, 6, 0, HEIGHT - 50, 50.0),
+        (-1e300, 5, 5, 0, HEIGHT - 50, None),  # the honest half cannot be seen from here
+        (-1e300, 5, 5, 1, HEIGHT - 50, None),
+    ],
+)
+def test_the_most_liars_that_are_fewer_than_half(
+    lie: float, liars: int, honest: int, unknown: int, mine: int, value: float | None
+) -> None:
+    others = [height(lie)] * liars + [height(HEIGHT)] * honest + [height(None)] * unknown
+    found = read(BLOCK_LAG, height(mine), town(others)).value
+    assert found == value if value is not None else not BLOCK_LAG.holds(found or 0.0, fires=False)
+
+
+def test_unknown_values_confirm_nothing() -> None:
+    found = read(BLOCK_LAG, height(1), town([height(HEIGHT)] * 6 + [height(None)] * 5))
+    assert found.text.endswith("6 of 12 nodes are 912,344 or more above, in reports up to 1 s old; 5 unknown")
+    assert read(BLOCK_LAG, height(1), town([height(HEIGHT)] * 5 + [height(None)] * 6)).value is None
+
+
+@pytest.mark.parametrize("late_s", [0, 5, 15])
+def test_values_of_others_are_compared_with_our_own_of_that_time(late_s: int) -> None:
+    for one, apart in ((BLOCK_LAG, -20), (rule('measure = "block_height"\nrelative = "median"\nabove = 5'), 20)):
+        book, found = town([]), []
+        signals = MeasureSignals(book[0])
+        for at in range(0, 100, 5):
+            if at >= late_s:
+                town([height(HEIGHT + at - late_s)] * 5, at=float(at - late_s), book=book)
+            found.append(read(one, height(HEIGHT + at + apart), book, float(at), signals).value)
+        assert set(found[8:]) == {20.0}
 
 
 def test_one_liar_with_a_huge_height_makes_nobody_lag() -> None:
@@ -181,9 +238,26 @@ def test_a_change_is_one_between_values_at_least_that_far_apart(steps: list[tupl
         at += wait_s
         past.append((at, value))
         found = read(one, metrics(Measure("torrents", value)), book, at, signals).value
-        old = [value - before for when, before in past if when <= at - 60]
-        assert (found is None) == (not old)
-        assert found is None or found in old
+        old = {when: value - before for when, before in past if at - 60 - GAP_S_MIN <= when <= at - 60}
+        assert found in old.values() if found is not None else all(when < at - 58 - GAP_S_MIN for when in old)
+
+
+def test_a_change_over_a_gap_is_unknown() -> None:
+    counter = rule('measure = "leader_changes"\nover_s = 900\nabove = 3')
+    times = [*range(0, 2000, 10), *range(20_000, 21_000, 10)]
+    steps = [(float(at), metrics(Measure("leader_changes", 10 + at // 3600, "", True)), ()) for at in times]
+    found = walk(counter, steps)
+    assert set(found) == {None, 0.0}
+    assert set(found[200:290]) == {None}, "five changes in five hours are not five in a quarter of an hour"
+
+
+def test_our_gap_makes_no_common_fall_ours_alone() -> None:
+    steps = []
+    for at in range(0, 8000, 10):
+        fallen = metrics(p2p_peers=100 - at // 100)
+        steps.append((float(at), metrics() if 1000 < at < 6000 else fallen, [fallen] * 6))
+    found = walk(rule(FALLS.replace("60", "600")), steps)
+    assert {value for value in found if value is not None} <= {-1.0, 0.0, 1.0}
 
 
 # -- the rule language ----------------------------------------------------------------------------
@@ -251,6 +325,7 @@ def test_a_growing_chain_publishes_an_alert_once_and_not_with_each_block() -> No
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=4, max_size=11), st.integers(0, 10**6))
-def test_the_distance_is_that_of_the_median(others: list[int], mine: int) -> None:
+def test_the_distance_of_a_node_behind_is_that_of_the_median(others: list[int], mine: int) -> None:
     found = read(BLOCK_LAG, height(mine), town(map(height, others)))
-    assert found.value == median(others) - mine
+    assert found.value is not None
+    assert max(found.value, 0) == median_high([mine, *others]) - mine or median_high([mine, *others]) < mine

@@ -1,21 +1,28 @@
 """Readings of rules about measures: values that the node names itself, or standard values of nodes.
 
-A rule may compare the value with the median of the other peers' values. Only nodes of one kind are compared, and only
-values with one unit. A median stands fast while less than half of the values are lies. One node with an impossible
-block height makes no other node lag behind. With fewer than `peers_min` other values there is no verdict. If all nodes
-lag alike, the median lags as well, and no peer raises an alert.
+A rule may compare the value with the median. Only nodes of one kind are compared, and only values with one unit. If
+all nodes lag alike, the median lags as well, and no peer raises an alert.
 
-The own value is of now. Those of others are as old as their reports. So a value that grows fast seems to be ahead of
-them, by its growth within one interval of reports.
+The distance from the median is the greatest one that at least half of all nodes of that kind confirm. All means this
+node and every other one that reports, also those whose value is unknown or has another unit: they confirm nothing. A
+minority of liars is less than half, so at least one honest node confirms a distance as well. No statement of a minority
+makes an honest node differ. The price: the liars hide a lag if too few honest nodes are left. With an even number of
+nodes, all others that are honest are still enough, if their values are known. With an odd number and the most liars
+possible they are one too few, since then a lagging node cannot see which half is honest. With fewer than `peers_min`
+other values there is no verdict.
 
-A rule may look at the change over some time instead of the value. Then every peer's values are kept for that time.
+Values of others are as old as their reports. So each is compared with the own value of the time when it was heard, or
+with the first one known after that.
+
+A rule may look at the change over some time instead of the value. Then every peer's values are kept for that time. A
+change over a much longer time, such as after a gap, is unknown.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
-from statistics import median
 
 from msgspec import Struct
 
@@ -33,6 +40,10 @@ OTHERS_INTERVAL_S = 5.0
 """Time between two looks at the reports of all peers."""
 STEPS = 30
 """Values that are kept of one peer for one rule about changes."""
+GAP_S_MIN = 30.0
+"""A change may be over so much more than the time of the rule, or a tenth of it: reports come in steps."""
+OWN_STEP_S, OWN_STEPS = 1.0, 600
+"""Own values that are kept, to compare with older ones of others."""
 STANDARD = {name: "bytes" if name.endswith("bytes") else "" for name in NodeMetrics.__struct_fields__}
 """Units of standard values. A node cannot give one of their names another meaning."""
 COUNTERS = frozenset(("messages", "dht_lookups", "dht_puts", "received_bytes", "sent_bytes", "errors"))
@@ -58,6 +69,14 @@ def value_of(metrics: Metrics, name: str, at: float) -> PeerValue | None:
     return None
 
 
+class OtherNodes(Struct, frozen=True):
+    """The other nodes of our kind that report."""
+
+    values: tuple[PeerValue, ...] = ()
+    unknown: int = 0
+    """Those without a value."""
+
+
 class MeasureSignals:
     """Reads measures for the rules of one peer, about itself."""
 
@@ -65,8 +84,10 @@ class MeasureSignals:
         self._me = me
         self._pasts: dict[tuple[str, float], dict[PeerId, MeasurePast]] = {}
         """By measure and time."""
-        self._others: dict[str, list[PeerValue]] = {}
+        self._others: dict[str, OtherNodes] = {}
         """By rule, as of the last look."""
+        self._own: dict[str, OwnPast] = {}
+        """By rule."""
         self._looked_at: dict[str, float] = {}
 
     def use(self, rules: Iterable[Rule]) -> None:
@@ -75,6 +96,7 @@ class MeasureSignals:
         pasts = {(rule.measure, rule.over_s) for rule in wanted if rule.over_s}
         self._pasts = {key: self._pasts.get(key, {}) for key in pasts}
         self._others.clear()
+        self._own.clear()
         self._looked_at.clear()
 
     def readings(self, rule: Rule, snapshot: Snapshot, own: Own) -> Iterator[ConditionReading]:
@@ -85,15 +107,19 @@ class MeasureSignals:
         if mine is None and not has_past:  # without a value of our own there is nothing to compare
             yield ConditionReading(None)
             return
-        others = self._look_at_others(rule, snapshot) if rule.relative else []
+        others = self._look_at_others(rule, snapshot) if rule.relative else OtherNodes()
         if mine is None or (rule.unit and mine.kind.unit != rule.unit):
             yield ConditionReading(None)
         elif rule.relative:
-            yield _compared(rule, mine, others, now)
+            own_past = self._own.get(rule.name)
+            if own_past is None or own_past.kind != mine.kind:
+                own_past = self._own[rule.name] = OwnPast(mine.kind)
+            own_past.note(mine)
+            yield _compared(rule, own_past, others, now)
         else:
             yield ConditionReading(mine.value, text=_said(rule, mine), metadata=(("measure", rule.measure),))
 
-    def _look_at_others(self, rule: Rule, snapshot: Snapshot) -> list[PeerValue]:
+    def _look_at_others(self, rule: Rule, snapshot: Snapshot) -> OtherNodes:
         """Fresh values of the other peers whose nodes are of our kind."""
         looked_at = self._looked_at.get(rule.name)
         if looked_at is not None and 0 <= snapshot.now - looked_at < OTHERS_INTERVAL_S:
@@ -101,7 +127,7 @@ class MeasureSignals:
         self._looked_at[rule.name] = snapshot.now
         profile = snapshot.profiles.get(self._me)
         layer = None if profile is None else layer_of(profile)
-        found = []
+        found, unknown = [], 0
         for peer, other in snapshot.profiles.items():
             if peer == self._me or other.left or layer_of(other) != layer:
                 continue
@@ -109,13 +135,15 @@ class MeasureSignals:
             if not isinstance(report, Report) or report.metrics is None or entry is None:
                 continue
             value = self._seen(rule, peer, value_of(report.metrics, rule.measure, entry.heard_at))
-            if value is not None:
+            if value is None:
+                unknown += 1
+            else:
                 found.append(value)
         for past in self._pasts.values():
             for peer in past.keys() - snapshot.profiles.keys():
                 del past[peer]
-        self._others[rule.name] = found
-        return found
+        others = self._others[rule.name] = OtherNodes(tuple(found), unknown)
+        return others
 
     def _seen(self, rule: Rule, peer: PeerId, value: PeerValue | None) -> PeerValue | None:
         """The value, or its change if the rule is about that; None if it is unknown."""
@@ -152,24 +180,60 @@ class MeasurePast:
             self._values.popleft()
 
     def change(self) -> float | None:
-        """How much the last value is above the one `over_s` before it; None if the past is shorter."""
-        if self._last is None or not self._values or self._values[0][0] > self._last.at - self._over_s:
+        """How much the last value is above the one `over_s` before it; None if there was none about then."""
+        if self._last is None or not self._values:
+            return None
+        apart_s = self._last.at - self._values[0][0]
+        if not self._over_s <= apart_s <= self._over_s + max(GAP_S_MIN, self._over_s / 10):
             return None
         return self._last.value - self._values[0][1]
 
 
-def _compared(rule: Rule, mine: PeerValue, others: list[PeerValue], now: float) -> ConditionReading:
-    """How far our value is on the rule's side of the median of the others."""
-    same = [one for one in others if one.kind == mine.kind]
-    if len(same) < rule.peers_min:
+class OwnPast:
+    """Our own values of the last minutes."""
+
+    def __init__(self, kind: MeasureKind) -> None:
+        self.kind = kind
+        self._times: list[float] = []
+        self._values: list[float] = []
+        self.last: PeerValue | None = None
+
+    def note(self, value: PeerValue) -> None:
+        """Add the value of now."""
+        self.last = value
+        if not self._times or value.at >= self._times[-1] + OWN_STEP_S:
+            self._times.append(value.at)
+            self._values.append(value.value)
+        if len(self._times) > OWN_STEPS:
+            del self._times[0], self._values[0]
+
+    def value_at(self, at: float) -> float:
+        """The first value at that time or later."""
+        assert self.last is not None
+        place = bisect_left(self._times, at)
+        return self._values[place] if place < len(self._values) else self.last.value
+
+
+def _compared(rule: Rule, own_past: OwnPast, others: OtherNodes, now: float) -> ConditionReading:
+    """How far our value is on the rule's side of the median."""
+    mine = own_past.last
+    assert mine is not None
+    same = [one for one in others.values if one.kind == mine.kind]
+    apart = len(others.values) - len(same)
+    nodes = 1 + len(others.values) + others.unknown
+    needed = (nodes + 1) // 2  # of the others alone: one more than any minority of all nodes
+    if len(same) < max(rule.peers_min, needed):
         return ConditionReading(None)
-    middle = median(one.value for one in same)
-    oldest_s = max(now - one.at for one in same)
-    apart = len(others) - len(same)
-    text = f"{_said(rule, mine)}; median of {len(same)} others {shown(middle)}, up to {max(0.0, oldest_s):.0f} s old"
+    sign, side = (1, "above") if rule.below is not None else (-1, "below")
+    distances = sorted((sign * (one.value - own_past.value_at(one.at)) for one in same), reverse=True)
+    distance = distances[needed - 1]
+    oldest_s = max(0.0, max(now - one.at for one in same))
+    text = f"{_said(rule, mine)}; {needed} of {nodes} nodes are {shown(distance)} or more {side}"
+    text += f", in reports up to {oldest_s:.0f} s old"
+    if others.unknown:
+        text += f"; {others.unknown} unknown"
     if apart:
         text += f"; {apart} with another unit not compared"
-    distance = middle - mine.value if rule.below is not None else mine.value - middle
     # No numbers in the metadata: each change there publishes the alert again.
     return ConditionReading(distance, text=text, metadata=(("measure", rule.measure),))
 
@@ -183,4 +247,4 @@ def _said(rule: Rule, mine: PeerValue) -> str:
 
 def shown(value: float) -> str:
     """A number for people: whole ones in full, others with six digits."""
-    return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
+    return f"{value:,.0f}" if abs(value) < 1e15 and value == int(value) else f"{value:.6g}"
