@@ -93,7 +93,8 @@ def notes(view: CrawlView, *, stopped: bool) -> list[str]:
         found.append(f"{view.cut} peers may have more neighbours than they were asked for")
     answers = (view.cost.received_packets or 0) - (view.cost.stray_packets or 0)
     if not view.peers and answers > 0:
-        found.append(f"{answers} answers came, but no peer could be read; their reasons are above, if time was left")
+        why = "see the reasons of the unreachable peers" if view.unreachable else "the time was too short"
+        found.append(f"{answers} answers came, but none that shows a peer; {why}")
     elif not view.peers and not stopped:
         right = ", and are --network and the secret right" if view.network == "peerscope" else ""
         found.append(f"no peer answered; do the peers of the tickets run{right}?")
