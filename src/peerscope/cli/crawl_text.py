@@ -99,7 +99,8 @@ def notes(view: CrawlView, *, stopped: bool) -> list[str]:
     answers = (view.cost.received_packets or 0) - (view.cost.stray_packets or 0)
     if not view.peers and answers > 0:
         came = counted(answers, "answer")
-        found.append(f"{came} came, but no peer could be read; their reasons are above, if time was left")
+        why = "see the reasons of the unreachable peers" if view.unreachable else "the time was too short"
+        found.append(f"{came} came, but none that shows a peer; {why}")
     elif not view.peers and not stopped:
         right = ", and are --network and the secret right" if view.network == "peerscope" else ""
         found.append(f"no peer answered; do the peers of the tickets run{right}?")

@@ -50,7 +50,7 @@ STEPS: tuple[Step, ...] = (
         " is_counter INTEGER NOT NULL, since INTEGER NOT NULL, seen INTEGER NOT NULL)",
     ),
     (  # 4
-        # `peers`: that reported it, halved every week without so many. Two, so that one peer displaces none from before.
+        # `peers`: that reported it, halved every week without so many. Two: one peer displaces none from before.
         "ALTER TABLE measure ADD COLUMN peers REAL NOT NULL DEFAULT 2",
     ),
 )
