@@ -61,6 +61,7 @@ from peerscope.mesh.membership import forgetting, shared_key
 from peerscope.mesh.membership.admission import EARLY_MS
 from peerscope.mesh.membership.eviction import LONG_KNOWN_S, SILENT_S
 from peerscope.mesh.membership.isolation import COMPANY_MAX, RETURN_S
+from peerscope.mesh.membership.rings import RINGS
 from peerscope.mesh.messages import (
     DOUBTED_MAX,
     FOUND_MAX,
@@ -216,7 +217,8 @@ SECURITY = [
     f"drops the record within {word(REVIEW_S)} seconds of",
     f"orders of other zones ({STRANGERS_MAX[bodies.Kind.ORDERS]} of each kind",
     f"Repeated orders drop it once in {span(forgetting.REPEAT_INTERVAL_S)}",
-    f"{2 * dial_back.DIALERS * bodies.NODE_ADDRESSES_MAX} times in {span(dial_back.INTERVAL_S)}",
+    f"makes {2 * dial_back.DIALERS * bodies.NODE_ADDRESSES_MAX} connections in {span(dial_back.INTERVAL_S)}, and "
+    f"{2 * 2 * RINGS * bodies.NODE_ADDRESSES_MAX} with copied tokens",
     f"| a message | {whole(MESSAGE_BYTES_MAX, KB)} kB | | a ping | {wire.DATAGRAM_BYTES_MAX} bytes |",
     f"| a record's body | {whole(bodies.BODY_BYTES_MAX, KB)} kB |",
     f"and block lists | {whole(bodies.ALERTS_BYTES_MAX, KB)} kB |",

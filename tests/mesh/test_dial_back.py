@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from peerscope.mesh.dial_back import DIALERS, HOST_MAX, INTERVAL_S, LOOK_S, DialBack, checksum, dialers, may_try, spread
 from peerscope.mesh.events import Tried, TryNode
+from peerscope.mesh.membership.rings import RINGS
 from peerscope.records.bodies import DialOutcome, Profile
 from peerscope.records.hosts import HostTokens
 from peerscope.records.identity import PeerId
@@ -253,3 +254,36 @@ def test_a_dialer_that_could_not_dial_tries_again_after_a_minute() -> None:
     dialer.outcomes.clear()
     dialer.run(100.0)
     assert [peer for _, peer, _ in dialer.tried] == [subject]
+
+
+def test_a_subject_that_copies_tokens_of_machines_gets_four_connections_of_each_neighbour_at_most() -> None:
+    """It names the machine of one dialer after another, so that others take their places."""
+    subject, neighbours = PEERS[0], PEERS[1:9]
+    tokens = {peer: HostTokens(boot=peer[:8]) for peer in neighbours}
+    profiles = {peer: Profile((), "eu", "1", 0, dials=True, host=tokens[peer]) for peer in neighbours}
+    begun: list[TryNode] = []
+
+    def state(me: PeerId) -> SimpleNamespace:
+        return SimpleNamespace(
+            me=me,
+            ledger=SimpleNamespace(profile=profiles.get),
+            links=SimpleNamespace(up=lambda: [subject]),
+            neighbours=SimpleNamespace(rings=SimpleNamespace(neighbours=lambda peer: neighbours)),
+            out=SimpleNamespace(add=begun.append),
+        )
+
+    parts = {peer: DialBack(state(peer), 0.0) for peer in neighbours}  # type: ignore[arg-type]
+    times: list[float] = []
+    for look in range(120):
+        now = look * LOOK_S
+        addresses = (f"203.0.113.5:{1000 + look}", f"[2001:db8::5]:{1000 + look}")
+        copied = tokens[neighbours[look % len(neighbours)]]
+        profiles[subject] = Profile((), "eu", "1", 0, node_addresses=addresses, host=copied)
+        for part in parts.values():
+            part.review(now)
+            for one in begun:
+                times.extend(now for _ in one.addresses)
+                part.tried(Tried(subject, one.addresses, (DialOutcome.REFUSED,) * 2), now)
+            begun.clear()
+    most = max(sum(0 <= other - at < INTERVAL_S for other in times) for at in times)
+    assert 2 * 2 * DIALERS < most <= 2 * 2 * 2 * RINGS

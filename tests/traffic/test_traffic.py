@@ -143,6 +143,7 @@ def test_a_clock_over_other_peers_times_a_hop_unless_its_error_is_longer_than_th
     assert trace.latency_s == pytest.approx(0.040, abs=1e-3)
     assert trace.error_s is not None
     assert 0 < trace.error_s < 0.003
+    assert trace.bound_s == pytest.approx(0.020 + trace.error_s / 2, abs=0.005)  # half of 20 ms twice, on each path
     traffic.hop(HopEvent("near", "sent", WALL_S + 0.3, book[2].hex()))
     traffic.hop(HopEvent("near", "delivered", WALL_S + 0.0005))
     assert traffic.traces().latest[0].latency_s is None  # half a millisecond by a clock that is known to one

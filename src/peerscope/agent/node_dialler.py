@@ -96,7 +96,7 @@ async def connect(address: str, timeout_s: float = TIMEOUT_S) -> DialOutcome:
 
 
 def _outcome(error: OSError) -> DialOutcome:
-    """What the network answered to the first packet."""
+    """Name the network's answer to the first packet."""
     if isinstance(error, TimeoutError):
         return DialOutcome.SILENT
     if isinstance(error, ConnectionRefusedError):

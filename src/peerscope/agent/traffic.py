@@ -50,7 +50,9 @@ class TraceView(Struct, frozen=True):
     """When this agent knew, Unix seconds."""
     age_s: float = 0.0
     error_s: float | None = None
-    """Likely error of the latency, where a clock is known only over other peers."""
+    """Likely error of the latency, where a clock is known only over other peers. A liar can make it too small."""
+    bound_s: float | None = None
+    """Greatest error of the latency there, even if one other peer lies about clocks."""
 
 
 class TracesView(Struct, frozen=True):
@@ -134,8 +136,9 @@ class Traffic:
         now = self._clock()
         peer = self._me if event.peer is None else self._find(event.peer, now)
         stop: Stop = event.peer if peer is None else ref(peer)
-        at, error_s = self._local(event.at, peer, now)
-        self._keep(self._traces.add(event.message_id, event.hop, stop, at, now, error_s), now)
+        at, error_s, bound_s = self._local(event.at, peer, now)
+        ended = self._traces.add(event.message_id, event.hop, stop, at, now, error_s=error_s, bound_s=bound_s)
+        self._keep(ended, now)
 
     def throughput(self) -> TrafficView:
         """Rates of messages and bytes."""
@@ -190,7 +193,15 @@ class Traffic:
             at = now + snapshot.wall - snapshot.now
             self._latest.append(
                 TraceView(
-                    trace.layer, via, regions, trace.hops_s, trace.latency_s, trace.fate, at, error_s=trace.error_s
+                    trace.layer,
+                    via,
+                    regions,
+                    trace.hops_s,
+                    trace.latency_s,
+                    trace.fate,
+                    at,
+                    error_s=trace.error_s,
+                    bound_s=trace.bound_s,
                 )
             )
         self._waiting.clear()
@@ -211,17 +222,17 @@ class Traffic:
             self._unknown.popitem(last=False)
         return None
 
-    def _local(self, at: float, peer: PeerId | None, now: float) -> tuple[float | None, float]:
-        """A time by a peer's clock as one by ours, with its likely error."""
+    def _local(self, at: float, peer: PeerId | None, now: float) -> tuple[float | None, float, float]:
+        """A time by a peer's clock as one by ours, with its likely and its greatest error."""
         if peer is None:
-            return None, 0.0
+            return None, 0.0, 0.0
         ahead_s = self._ahead_s(peer)
         if ahead_s is not None:
-            return local_time(at, ahead_s), 0.0
+            return local_time(at, ahead_s), 0.0, 0.0
         if self._clocks is None or now - self._composed_at >= CLOCKS_S:
             self._composed_at, self._clocks = now, MeshClocks(self._snapshot())
         offset = self._clocks.of(ref(peer))
         if offset is None:
             self._hops["clock-unknown"] += 1
-            return None, 0.0
-        return local_time(at, offset.ahead_s), offset.error_s
+            return None, 0.0, 0.0
+        return local_time(at, offset.ahead_s), offset.error_s, offset.error_s_max

@@ -46,10 +46,14 @@ class ClockOffset(Struct, frozen=True, gc=False):
     error_s: float
     """Likely error: twice the width within which more than half of the paths agree."""
     bound_s: float
-    """Greatest possible error without liars. With one on fewer than half of the paths, it is at most this and half of
-    the likely error."""
+    """Greatest possible error without liars."""
     paths: int
     """Paths that agree and share no peer."""
+
+    @property
+    def error_s_max(self) -> float:
+        """Greatest possible error, even if liars are on half of the paths. Each peer can lie about its own clock."""
+        return self.bound_s + self.error_s / 2
 
 
 class _Edge(Struct, frozen=True, gc=False):

@@ -287,7 +287,7 @@ def layer_of(profile: Profile) -> str:
 
 
 def monitored_nodes(snapshot: Snapshot) -> MonitoredNodes:
-    """The peer beside each node. One that several known peers claim is nobody's, whoever of them still lives.
+    """The peer beside each node. One that several known peers claim is nobody's, even if only one still lives.
 
     No fact in a ledger shows who had it first: times in profiles are claims, and a liar may have joined before.
     """

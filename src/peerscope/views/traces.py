@@ -58,6 +58,8 @@ class Trace(Struct, frozen=True):
     fate: Fate
     error_s: float | None = None
     """Likely error of `latency_s`; None if it is unknown, or if this agent's own pings know all its clocks."""
+    bound_s: float | None = None
+    """Greatest error of `latency_s`, even if one other peer lies about clocks; None as above."""
 
 
 class _Hop(Struct, frozen=True, gc=False):
@@ -65,6 +67,7 @@ class _Hop(Struct, frozen=True, gc=False):
     stop: Stop
     at: float | None
     error_s: float = 0.0
+    bound_s: float = 0.0
 
 
 class _Open:
@@ -91,11 +94,20 @@ class Traces:
         return sum(not trace.is_ended for trace in self._open.values())
 
     def add(
-        self, message_id: str, kind: HopKind, stop: Stop, at: float | None, now: float, error_s: float = 0.0
+        self,
+        message_id: str,
+        kind: HopKind,
+        stop: Stop,
+        at: float | None,
+        now: float,
+        *,
+        error_s: float = 0.0,
+        bound_s: float = 0.0,
     ) -> list[Trace]:
         """Add one hop, and return the traces that it or time has ended.
 
-        `at`: Unix seconds by our own clock, None where unknown; `now`: monotonic; `error_s`: likely error of `at`.
+        `at`: Unix seconds by our own clock, None where unknown; `now`: monotonic; `error_s` and `bound_s`: likely and
+        greatest error of `at`.
         """
         ended = self.expire(now)
         trace = self._open.get(message_id)
@@ -111,7 +123,7 @@ class Traces:
         elif len(trace.hops) >= HOPS_MAX and kind != "delivered":
             self.counters["too-many"] += 1
         else:
-            trace.hops.append(_Hop(kind, stop, self._clamped(trace.hops, at), error_s))
+            trace.hops.append(_Hop(kind, stop, self._clamped(trace.hops, at), error_s, bound_s))
             if kind == "delivered":
                 ended += self._end(trace)
         return ended
@@ -163,7 +175,8 @@ def _traced(hops: list[_Hop]) -> Trace:
     if last.kind == "delivered":
         latency_s = _between(first if first.kind == "sent" else unknown, last)
         error_s = None if latency_s is None else (first.error_s + last.error_s) or None
-        return Trace("node", tuple(stops), hops_s, latency_s, "delivered", error_s)
+        bound_s = None if latency_s is None else (first.bound_s + last.bound_s) or None
+        return Trace("node", tuple(stops), hops_s, latency_s, "delivered", error_s, bound_s)
     return Trace("node", tuple(stops), hops_s, None, "undelivered" if last.kind == "received" else "unknown")
 
 
