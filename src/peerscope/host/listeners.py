@@ -1,6 +1,6 @@
 """TCP sockets that listen on this machine, and whose they are, as `/proc/net/tcp` shows them to every user (proc(5)).
 
-Whoever takes a program's usual port first would be given the program's password. So a secret that nobody named in the
+A user who takes the usual port of a program first would be given its password. So a secret that nobody named in the
 settings goes only to a socket of root, or of the user whose file holds it.
 """
 
