@@ -21,7 +21,7 @@ _LOGIN = re.compile(r"(?s)://.*@")
 _PASSWORD = re.compile(r"(:[^/:@#]+:)[^/@#]+@")
 """The password in a URL that lacks its scheme."""
 _QUERY = re.compile(r"(?s)\?[^#]*")
-_SECRET_OPTION = re.compile(r"(?is)((?:^|[#&])[^=&#]*(?:secret|token|password|passwd|key|auth|sid)=)[^&]+")
+_SECRET_OPTION = re.compile(r"(?is)((?:^|[#&])[^=&#]*(?:secret|token|password|passwd|(?<!ssh_)key|auth|sid)=)[^&]+")
 
 
 class NodePlace(Struct, frozen=True):
