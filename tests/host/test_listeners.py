@@ -41,9 +41,9 @@ def test_all_that_may_answer_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_user_that_a_container_does_not_know_is_nobody_known(monkeypatch: pytest.MonkeyPatch) -> None:
     known(monkeypatch, Listener("127.0.0.1", 80, listeners.UNMAPPED))
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "         0     100000      65536\n")
     assert owner_uids("127.0.0.1", 80) is None
-    monkeypatch.setattr(os, "geteuid", lambda: listeners.UNMAPPED)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "         0          0 4294967295\n")
     assert owner_uids("127.0.0.1", 80) == {listeners.UNMAPPED}
 
 

@@ -34,7 +34,7 @@ def test_another_user_does_not_get_it(file: Path, monkeypatch: pytest.MonkeyPatc
     other = os.geteuid() + 7
     for uids in ([other], [0, other], [os.geteuid(), other]):
         listening(monkeypatch, *uids)
-        with pytest.raises(SourceError, match=rf"user {other} listens at 127.0.0.1:8384.*as in #token_file=PATH"):
+        with pytest.raises(SourceError, match=rf"without #token_file=PATH: user {other} listens at 127.0.0.1:8384"):
             check_listener(file, "127.0.0.1", 8384, ADVICE)
 
 
@@ -42,19 +42,19 @@ def test_a_port_that_the_settings_of_the_program_do_not_name_does_not_get_it(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listening(monkeypatch, os.geteuid())
-    with pytest.raises(SourceError, match=r"name port 8384; .*#token_file=PATH"):
+    with pytest.raises(SourceError, match=r"without #token_file=PATH: .* name port 8384, and this is 127.0.0.1:20777"):
         check_listener(file, "127.0.0.1", 20777, ADVICE, ports={8384})
 
 
 def test_another_machine_does_not_get_it(file: Path) -> None:
     for host in ("192.0.2.1", "h.example", "127.0.0.1.example"):
-        with pytest.raises(SourceError, match=r"not on this machine.*#token_file=PATH"):
+        with pytest.raises(SourceError, match=r"#token_file=PATH.* is not on this machine"):
             check_listener(file, host, 8384, ADVICE)
 
 
 def test_where_the_system_does_not_say_nobody_gets_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_secrets, "owner_uids", lambda host, port: None)
-    with pytest.raises(SourceError, match=r"does not say who listens.*#token_file=PATH"):
+    with pytest.raises(SourceError, match=r"#token_file=PATH.* does not say who listens"):
         check_listener(file, "127.0.0.1", 8384, ADVICE)
 
 

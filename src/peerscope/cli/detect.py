@@ -24,8 +24,9 @@ MEANINGS = {"readable": "can be read", "refused": "cannot be read", "closed": "c
 def detect(all_json: bool, as_json: bool) -> None:
     """Find P2P programs on this machine, and print the setting that attaches each. Exits with 1 if none can be read.
 
-    It only reads, asks only loopback, and sends no password. `peerscope run` does the same at its start, and attaches
-    the first program that can be read, unless node.sources names others or node.detect is false.
+    It only reads, asks only loopback, and tries no password. A program's own key goes only to its owner's sockets.
+    `peerscope run` does the same at its start, and attaches the first program that can be read, unless node.sources
+    names others or node.detect is false.
     """
     from peerscope.sources.detection import choice
     from peerscope.sources.probing import look

@@ -1,12 +1,11 @@
 """TCP sockets that listen on this machine, and whose they are, as `/proc/net/tcp` shows them to every user (proc(5)).
 
-Whoever takes a program's usual port first would be given the program's password. So a secret that nobody named in the
+A user who takes the usual port of a program first would be given its password. So a secret that nobody named in the
 settings goes only to a socket of root, or of the user whose file holds it.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 from ipaddress import IPv6Address, ip_address
@@ -20,7 +19,9 @@ LISTEN = "0A"
 """State of a listening socket."""
 TABLES = ("tcp", "tcp6")
 UNMAPPED = 65534
-"""Stands for all users that a container does not know; see /proc/sys/kernel/overflowuid."""
+"""Stands for all users that a container does not know (user_namespaces(7)); elsewhere it is the user nobody."""
+ALL_USERS = ["0", "0", "4294967295"]
+"""The map of a process that knows all users."""
 
 
 class Listener(Struct, frozen=True):
@@ -58,7 +59,7 @@ def owner_uids(host: str, port: int) -> frozenset[int] | None:
         return None
     wanted = {"127.0.0.1", "::1"} if host == "localhost" else {str(ip_address(host))}
     uids = frozenset(one.uid for one in known if one.port == port and _is_reached(one.host, wanted))
-    return None if UNMAPPED in uids and os.geteuid() != UNMAPPED else uids
+    return None if UNMAPPED in uids and not _knows_all_users() else uids
 
 
 def peer_uid(connection: socket.socket) -> int | None:
@@ -68,13 +69,20 @@ def peer_uid(connection: socket.socket) -> int | None:
     except (OSError, AttributeError):
         return None
     uid = int.from_bytes(data[4:8], sys.byteorder)
-    return None if uid == UNMAPPED and os.geteuid() != UNMAPPED else uid
+    return None if uid == UNMAPPED and not _knows_all_users() else uid
 
 
 def port_of(address: str) -> int | None:
     """The port in a program's own settings, such as "127.0.0.1:8384" or ":8384"; None for a path or anything else."""
     port = whole(address.rpartition(":")[2]) if "/" not in address else None
     return port if port is not None and 0 < port <= 65535 else None
+
+
+def _knows_all_users() -> bool:
+    try:
+        return Path("/proc/self/uid_map").read_text(encoding="ascii").split() == ALL_USERS
+    except (OSError, ValueError):
+        return False
 
 
 def _is_reached(listening: str, wanted: set[str]) -> bool:

@@ -19,19 +19,17 @@ ROOT = 0
 def check_listener(
     file: Path, host: str, port: int, advice: str, *, ports: Collection[int] = (), closed: str = ""
 ) -> None:
-    """Raises `SourceError` unless the secret in this file may go to whoever listens at this address.
+    """Raises `SourceError` unless the secret in this file may go to the program at this address.
 
     `ports`: those that the program's own settings name, where they do. `advice`: the option that names the file.
     `closed`: what to say after "nobody listens there".
     """
-    place, naming = join_address(host, port), f"name its file in the settings, as in {advice}"
+    place, refusal = join_address(host, port), f"no secret is used without {advice}"
     if not is_loopback(host):
-        raise SourceError(f"{place} is not on this machine; its secret is not sent there: {naming}")
+        raise SourceError(f"{refusal}: {place} is not on this machine")
     if ports and port not in ports:
         known = ", ".join(map(str, sorted(ports)))
-        raise SourceError(
-            f"the program's own settings name port {known}; the secret in {file} is not sent to {place}: {naming}"
-        )
+        raise SourceError(f"{refusal}: the program's own settings name port {known}, and this is {place}")
     uids = owner_uids(host, port)
     if uids is not None and not uids:
         raise SourceError(f"{place} does not answer: nobody listens there{closed}")
@@ -40,17 +38,12 @@ def check_listener(
 
 def check_uids(file: Path, uids: Collection[int] | None, place: str, advice: str) -> None:
     """Raises `SourceError` unless all these users may read the secret in this file. `uids`: None where unknown."""
-    naming = f"name its file in the settings, as in {advice}"
+    refusal = f"no secret is used without {advice}"  # first, since long messages are cut
     if not uids:
-        raise SourceError(
-            f"the secret in {file} is not sent: this system does not say who listens at {place}; {naming}"
-        )
+        raise SourceError(f"{refusal}: this system does not say who listens at {place}")
     try:
         owner = file.stat().st_uid
     except OSError as error:
         raise SourceError(f"the file {file} cannot be read: {error.strerror}") from None
     if others := sorted({*uids} - {ROOT, owner}):
-        raise SourceError(
-            f"the secret in {file} is not sent: user {others[0]} listens at {place}, and the file belongs to user"
-            f" {owner}; if that is right, {naming}"
-        )
+        raise SourceError(f"{refusal}: user {others[0]} listens at {place}, and {file} belongs to user {owner}")

@@ -19,9 +19,9 @@ from peerscope.host.regular_files import read_regular
 SECRET_BYTES_MAX = 4096
 _LOGIN = re.compile(r"(?s)://.*@")
 _PASSWORD = re.compile(r"(:[^/:@#]+:)[^/@#]+@")
-"""Of a URL that lacks its scheme."""
+"""The password in a URL that lacks its scheme."""
 _QUERY = re.compile(r"(?s)\?[^#]*")
-_SECRET_OPTION = re.compile(r"(?is)((?:^|[#&])[^=&#]*(?:secret|token|password|passwd|key|auth|sid)=)[^&]+")
+_SECRET_OPTION = re.compile(r"(?is)((?:^|[#&])[^=&#]*(?:secret|token|password|passwd|(?<!ssh_)key|auth|sid)=)[^&]+")
 
 
 class NodePlace(Struct, frozen=True):

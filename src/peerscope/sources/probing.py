@@ -1,7 +1,8 @@
 """Looks for P2P programs on this machine: takes the snapshot for `detection.py`, asks, and tries the sources.
 
 It only reads. It dials loopback alone, at most `CANDIDATES_MAX` sockets at once, each for a second and 256 KiB. It
-follows no redirect, uses no proxy and sends no password. A program counts as readable once its own source has read it.
+follows no redirect, uses no proxy and tries no password. A program counts as readable once its own source has read it,
+with the program's own key only where `own_secrets.py` lets it go.
 """
 
 from __future__ import annotations

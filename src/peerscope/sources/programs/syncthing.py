@@ -177,7 +177,7 @@ class OwnKey(Struct, frozen=True):
     key: str
     file: Path
     port: int | None
-    """Of its GUI, where its settings name one."""
+    """The port of its GUI, where its settings name one."""
 
 
 def own_key() -> OwnKey:
