@@ -10,6 +10,7 @@ from answering import Answers, answering
 from peerscope.errors import SourceError
 from peerscope.records.bodies import OverlayLink
 from peerscope.records.measures import Measure, NodeMetrics
+from peerscope.sources.attachment import _checked
 from peerscope.sources.base import Reading
 from peerscope.sources.programs.kubo import KuboSource
 
@@ -80,6 +81,13 @@ def test_it_reads_peers_with_their_round_trips_bytes_and_blocks(node: Answers) -
     )
     assert reading.details["reachability"] == "Public"
     assert {method for method, *_ in node.asked} == {"POST"}
+
+
+def test_a_peer_without_a_valid_name_takes_no_other_with_it(node: Answers) -> None:
+    node.by_path["/api/v0/swarm/peers?latency=true&direction=true"]["Peers"].append({"Peer": "x\x1b" * 60})
+    reading = _checked(read(node))
+    assert [link.node for link in reading.overlay] == [ONE, TWO]
+    assert (reading.metrics.active_connections, reading.details["names_refused"]) == (4, 1.0)
 
 
 def test_a_node_alone_has_zero_peers_and_no_latency(node: Answers) -> None:

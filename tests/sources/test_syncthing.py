@@ -11,6 +11,7 @@ import pytest
 
 from peerscope.errors import ConfigError, SourceError
 from peerscope.sources import own_secrets
+from peerscope.sources.attachment import _checked
 from peerscope.sources.base import Reading
 from peerscope.sources.programs import syncthing
 from peerscope.sources.programs.syncthing import SyncthingSource, own_key
@@ -58,6 +59,14 @@ def source(node: ScriptedNode, tmp_path: Path, known: dict[str, Any]) -> Syncthi
 
 def measures(reading: Reading) -> dict[str, Any]:
     return {one.name: one.value for one in reading.measures}
+
+
+def test_a_device_without_a_valid_id_takes_no_other_with_it(node: ScriptedNode, tmp_path: Path) -> None:
+    known = answers()
+    known["system/connections"]["connections"]["x\x1b[2J"] = UP
+    reading = _checked(read(node, tmp_path, known))
+    assert [link.node for link in reading.overlay] == [ONE]
+    assert reading.details["names_refused"] == 1.0
 
 
 def test_the_own_device_is_no_device_that_is_missing(node: ScriptedNode, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def read(
 def has_measure(place: Path, series: Series) -> bool:
     """Whether the file has the measure, at whatever time. Raises `HistoryError`."""
     with reading(place) as db:
-        return any(key is not None for _, _, key in _numbers(db, series))
+        return any(column.key is not None for column in _columns(db, series))
 
 
 def find(place: Path, beginning: str) -> list[PeerId]:

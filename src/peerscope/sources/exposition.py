@@ -10,8 +10,8 @@ other line can make a page invalid. Remote nodes choose some label values. These
 - the first of two samples with equal labels counts, as in Prometheus;
 - a sample whose labels are no UTF-8 has no value, since two such labels may look equal.
 
-An exporter that leaves a line break in a label value as it is breaks its own page: the rest of that value may look like
-a line. Nothing in the page shows that.
+An exporter that does not escape a line break in a label value breaks its own page. The rest of that value may look like
+a line, and nothing in the page shows that.
 
 Timestamps, start times (`st@`) and exemplars are read over. A native histogram of OpenMetrics has no number: its series
 is there without a value.
