@@ -75,3 +75,11 @@ def test_a_total_and_its_rate_have_two_labels(agent: Agent, open_page: Callable[
         one.rpartition(" ")[0] for one in dict(lines({**dict.fromkeys(PARTS), "system": system}))["system"].split(", ")
     ]
     assert len(set(names)) == len(names)
+
+
+def test_one_is_no_plural(agent: Agent, open_page: Callable[..., Page]) -> None:
+    script = """async () => {
+  const { counted } = await import("/static/format.js");
+  return [0, 1, 2, null].map((value) => counted(value, "peer"));
+}"""
+    assert open_page(agent.http).evaluate(script) == ["0 peers", "1 peer", "2 peers", "– peers"]

@@ -37,9 +37,9 @@ PATTERNS = {
 
 _RULES = (
     ("Expected `str` of length >= 1", "must not be empty"),
-    (r"Expected `str` of length <= (\d+)", r"must have at most \1 characters"),
-    (r"Expected `str` of length >= (\d+)", r"must have at least \1 characters"),
-    (r"Expected `array` of length <= (\d+)", r"must have at most \1 entries"),
+    (r"Expected `str` of length <= ([0-9]+)", r"must have at most \1 characters"),
+    (r"Expected `str` of length >= ([0-9]+)", r"must have at least \1 characters"),
+    (r"Expected `array` of length <= ([0-9]+)", r"must have at most \1 entries"),
     (r"Expected `(?:int|float)` >= (.+)", r"must be at least \1"),
     (r"Expected `(?:int|float)` <= (.+)", r"must be at most \1"),
     ("Object missing required field `(.+)`", r"\1 is missing"),

@@ -3,7 +3,7 @@
 import { html, signal } from "./vendor/preact.js";
 import { Choice } from "./tabs.js";
 import { useAnswer } from "./ask.js";
-import { count, duration, plain } from "./format.js";
+import { count, counted, duration, plain } from "./format.js";
 import { me, nodes, selected } from "./state.js";
 
 const EVERY_MS = 60_000;
@@ -35,8 +35,8 @@ export function Availability() {
 }
 
 function about({ scope, id, peers }) {
-  if (scope === "network") return html`<b>Network</b> <span class="muted">${count(peers)} peers</span>`;
-  if (scope === "region") return html`${plain(id, 32)} <span class="muted">${count(peers)} peers</span>`;
+  if (scope === "network") return html`<b>Network</b> <span class="muted">${counted(peers, "peer")}</span>`;
+  if (scope === "region") return html`${plain(id, 32)} <span class="muted">${counted(peers, "peer")}</span>`;
   return nodes.value.has(id)
     ? html`<button class="link plain-link" onClick=${() => { selected.value = id; }}><code>${id.slice(0, 10)}</code></button>`
     : html`<code>${id.slice(0, 10)}</code>`;

@@ -4,7 +4,7 @@ import { html } from "./vendor/preact.js";
 import { Glyph, band, knownStatus } from "./statuses.js";
 import { nodes, peers, selected } from "./state.js";
 import { PeerMeasures } from "./measures.js";
-import { DASH, dateTime, decimal, duration, isNumber, latency, metric, percent, plain } from "./format.js";
+import { DASH, counted, dateTime, decimal, duration, isNumber, latency, metric, percent, plain } from "./format.js";
 
 const CHECKS = ["cpu", "memory", "storage", "network", "p2p", "node"];
 // Metrics come from other programs, which may report thousands.
@@ -30,7 +30,7 @@ export function Evidence({ evidence, verdict }) {
   if (accusations.length === 0) return null;
   return html`<div class="evidence" data-testid="evidence">
     <p><strong>${verdict}</strong> because it is ${plain(evidence.arithmetic, 160)}${evidence.partition
-      ? `; lost together with ${evidence.partition.size - 1} others` : ""}.</p>
+      ? `; lost together with ${counted(evidence.partition.size - 1, "other")}` : ""}.</p>
     <table aria-label="Accusations">
       <thead><tr><th>Observer</th><th>Silent for</th><th>Reason</th></tr></thead>
       <tbody>${accusations.slice(0, ROWS_MAX).map(({ observer, since, last_heard_s: lastHeard, reason }) => html`

@@ -21,6 +21,11 @@ export function count(value) {
   return isNumber(value) ? String(value) : DASH;
 }
 
+/** A number of things: 1 peer, 2 peers. */
+export function counted(value, what) {
+  return `${count(value)} ${value === 1 ? what : `${what}s`}`;
+}
+
 /** At most three significant digits, without the noise of floats: 0.1234 is 0.123, 1234.5 is 1235. */
 export function decimal(value) {
   if (!isNumber(value)) return DASH;

@@ -3,7 +3,7 @@
 import { html, useLayoutEffect, useRef } from "./vendor/preact.js";
 import { BAND_LABELS, Glyph } from "./statuses.js";
 import { ageOf, hovered, isGone, nodes, now, peers, perStatus, selected, shape, wall } from "./state.js";
-import { age, latency, plain } from "./format.js";
+import { age, counted, latency, plain } from "./format.js";
 import { verdictWords } from "./verdict.js";
 
 export function Legend() {
@@ -55,7 +55,7 @@ export function Tooltip({ where }) {
   return html`<div class="tooltip" ref=${box} role="tooltip">
     <strong><${Glyph} status=${node.status} /> <code>${node.shown}</code></strong>
     <span>${node.place || "no region"} · ${node.status === node.verdict ? "" : `${node.status} · `}${verdictWords(node)}</span>
-    <span>${isGone(node) ? `${node.verdict} since ${age(wall() - node.gone_since)}` : `RTT ${latency(node.rtt_s)} · ${node.links ?? 0} links`} · heard ${
+    <span>${isGone(node) ? `${node.verdict} since ${age(wall() - node.gone_since)}` : `RTT ${latency(node.rtt_s)} · ${counted(node.links ?? 0, "link")}`} · heard ${
       node.heard_at === undefined ? "never" : `${age(ageOf(node))} ago`}</span>
   </div>`;
 }

@@ -1,6 +1,6 @@
 // The upper canvas of the map: peers with their rings and names, and the links in focus.
 
-import { plain } from "./format.js";
+import { counted, plain } from "./format.js";
 import { glyphRadius, haloPadding, palette, resize, trace } from "./drawing.js";
 import { SPACING } from "./regions.js";
 import { GLYPHS } from "./statuses.js";
@@ -198,7 +198,7 @@ export class PeersCanvas {
     this.#text(plain(name, Math.max(8, Math.floor(radius / 4))) || "no region", x, fits ? y - 2 : y - radius - 6, this.color.text);
     if (!fits) return;
     context.font = `12px ${this.color.font}`;
-    this.#text(`${total} peers`, x, y + 14, this.color.muted);
+    this.#text(counted(total, "peer"), x, y + 14, this.color.muted);
   }
 
   #peerName(peer, x, y) {

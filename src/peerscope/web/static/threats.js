@@ -5,7 +5,7 @@ import { PeerButton, Since } from "./alert-row.js";
 import { Severity, gravestFirst } from "./severities.js";
 import { useAnswer } from "./ask.js";
 import { simulation } from "./state.js";
-import { count, decimal, duration, percent, plain } from "./format.js";
+import { counted, decimal, duration, percent, plain } from "./format.js";
 
 const EVERY_MS = 10_000;
 const WORST_PEERS = 5;
@@ -41,7 +41,7 @@ function Findings({ found }) {
 function Anomalies({ found }) {
   if (found.network === null) return html`<p class="muted">Unknown: no peer has reported an anomaly rate yet.</p>`;
   const worst = Object.entries(found.peers).filter(([, ratio]) => ratio > 0).sort(([, a], [, b]) => b - a).slice(0, WORST_PEERS);
-  return html`<p><strong>${percent(found.network)}</strong> of the recent measurements of ${count(Object.keys(found.peers).length)} peers are unusual.</p>
+  return html`<p><strong>${percent(found.network)}</strong> of the recent measurements of ${counted(Object.keys(found.peers).length, "peer")} are unusual.</p>
     ${worst.length > 0 && html`<p>The highest: ${worst.map(([id, ratio]) => html`<span key=${id}><${PeerButton} id=${id} /> ${percent(ratio)} </span>`)}</p>`}`;
 }
 

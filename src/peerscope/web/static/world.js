@@ -4,7 +4,7 @@ import { computed, html, signal, useEffect, useState } from "./vendor/preact.js"
 import { Availability } from "./availability.js";
 import { Choice, Panel } from "./tabs.js";
 import { Glyph, STATUSES, band } from "./statuses.js";
-import { bareMs, count, latency, median, percent, plain } from "./format.js";
+import { bareMs, count, counted, latency, median, percent, plain } from "./format.js";
 import { links, nodes, regions, search } from "./state.js";
 import { placeOf } from "./geography.js";
 import { OtherZones } from "./zones.js";
@@ -70,7 +70,7 @@ function World({ placed, all }) {
     <path class="land" d=${path(geo.land)} />
     ${lines.map((line) => html`<path key=${line.ends.join("\n")} class=${`line link-${band(line.rtt_s)}`}
       d=${arc(at.get(line.ends[0]), at.get(line.ends[1]))} stroke-width=${(0.9 + 2.6 * Math.sqrt(line.count / most)).toFixed(2)}>
-      <title>${`${plain(line.ends[0])} – ${plain(line.ends[1])}: ${latency(line.rtt_s)} over ${line.count} links`}</title></path>`)}
+      <title>${`${plain(line.ends[0])} – ${plain(line.ends[1])}: ${latency(line.rtt_s)} over ${counted(line.count, "link")}`}</title></path>`)}
     ${placed.map((region) => html`<${Circle} key=${region.region} region=${region} xy=${at.get(region.region)} />`)}
   </svg>
   ${lost.length > 0 && html`<p class="muted">Not on the map, because their names are no known places: ${lost.slice(0, 12).map((one) => plain(one.region, 24)).join(", ")}${lost.length > 12 ? ` and ${lost.length - 12} more` : ""}.</p>`}`;
@@ -152,7 +152,7 @@ function Matrix({ list }) {
         if (row === column) return html`<td key=${column} class=${`link-${band(inside.get(row).rtt_s)} own`} title=${`inside ${plain(row)}`}>${bareMs(inside.get(row).rtt_s)}</td>`;
         const pair = cells.get([row, column].sort().join("\n"));
         return html`<td key=${column} class=${pair ? `link-${band(pair.rtt_s)}` : "none-known"}
-          title=${pair ? `${pair.count} links` : "no link"}>${pair ? html`${bareMs(pair.rtt_s)}<small>${pair.count}</small>` : "–"}</td>`;
+          title=${pair ? counted(pair.count, "link") : "no link"}>${pair ? html`${bareMs(pair.rtt_s)}<small>${pair.count}</small>` : "–"}</td>`;
       })}</tr>`)}</tbody></table></div>
     <p class="muted matrix-note">Median round trip in milliseconds, and the number of measured links.</p>
     ${list.length > MATRIX_MAX && html`<p class="muted">The ${MATRIX_MAX} largest of ${list.length} regions.</p>`}`;
