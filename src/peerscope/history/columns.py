@@ -25,6 +25,11 @@ def is_known(value: float) -> bool:
     return value == value  # NaN is not itself; half the time of math.isnan
 
 
+def known_count(column: Sequence[float]) -> int:
+    """How many values are known."""
+    return sum(map(is_known, column))
+
+
 def plain(column: Column[float]) -> bytes:
     """Encode the values, little-endian."""
     if sys.byteorder == "big":

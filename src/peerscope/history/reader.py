@@ -13,8 +13,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from peerscope.errors import HistoryError
-from peerscope.history.columns import is_known, mean
-from peerscope.history.measures import MeasureKey, MeasureSeries, kept_columns, measure_series
+from peerscope.history.columns import is_known, known_count, mean
+from peerscope.history.measures import MeasureKey, MeasureSeries, Variant, kept_columns, measure_series, most_reported
 from peerscope.history.retention import RAW, Tier, columns
 from peerscope.history.schema import COLUMN_BITS, open_to_read
 from peerscope.history.series import SERIES, Series
@@ -55,6 +55,28 @@ class Question(Struct, frozen=True):
     """None for the finest step there is."""
 
 
+class Point(Struct, frozen=True):
+    """A value at one time."""
+
+    value: float
+    variant: Variant | None = None
+    """The measure that it is of; None for a fixed series."""
+
+
+TimedPoint = tuple[int, int, Point]
+"""When it begins, in Unix seconds, and how many seconds it is over."""
+
+
+class KeptColumn(Struct, frozen=True):
+    """A column of the file that a series may be in."""
+
+    number: int | None = None
+    """None for the column of a fixed series."""
+    since: int = 0
+    """Earlier values there belong to another series."""
+    key: MeasureKey | None = None
+
+
 def span_s(text: str) -> int | None:
     """Seconds of "90s", "15m", "1h", "30d"; None for anything else, for parts of a unit, and for 0."""
     seconds = duration_s(text)
@@ -80,25 +102,23 @@ def read(
     place: Path | None,
     kept: Tiers,
     question: Question,
-    unwritten: Mapping[int, float] | None = None,
-    unit: str | None = None,
+    unwritten: Mapping[int, Point] | None = None,
 ) -> History:
     """Read at most `POINTS_MAX` steps. Raises `HistoryError`.
 
-    `place`: the file, if there is one. `unwritten`: values by time that are not in it. `unit`: of a measure in those.
+    `place`: the file, if there is one. `unwritten`: values by time that are not in it.
     """
-    unwritten = {at: value for at, value in (unwritten or {}).items() if is_known(value)}
-    points = [(at, kept[0].step_s, value) for at, value in unwritten.items()]
+    unwritten = {at: point for at, point in (unwritten or {}).items() if is_known(point.value)}
+    points = [(at, kept[0].step_s, point) for at, point in unwritten.items()]
     if place is None:
-        return _answer(question, _finest(kept, question, {}), points, unit)
+        return _answer(question, _finest(kept, question, {}), points)
     with reading(place) as db:
         oldest = _oldest(db, kept)
         tier = _finest(kept, question, oldest)
         finer = [one for one in kept[: kept.index(tier) + 1] if one in oldest]
-        for number, since, key in _numbers(db, question.series):
-            points += _points(db, {one: oldest[one] for one in reversed(finer)}, question, unwritten, number, since)
-            unit = unit or (None if key is None else key.shown_unit)
-    return _answer(question, tier, points, unit)
+        for column in _columns(db, question.series):
+            points += _points(db, {one: oldest[one] for one in reversed(finer)}, question, unwritten, column)
+    return _answer(question, tier, points)
 
 
 def find(place: Path, beginning: str) -> list[PeerId]:
@@ -131,28 +151,26 @@ def _finest(kept: Tiers, question: Question, oldest: Mapping[Tier, int]) -> Tier
     return min(wide, key=lambda tier: max(oldest.get(tier, inf), question.since))
 
 
-def _numbers(db: sqlite3.Connection, series: Series) -> Iterator[tuple[int | None, int, MeasureKey | None]]:
-    """Columns of a series, and since when they hold it; None for the column of a fixed series."""
+def _columns(db: sqlite3.Connection, series: Series) -> Iterator[KeptColumn]:
+    """Columns that a series may be in."""
     if isinstance(series, MeasureSeries):
-        yield from kept_columns(db, series)
+        yield from (KeptColumn(*found) for found in kept_columns(db, series))
     else:
-        yield None, 0, None
+        yield KeptColumn()
 
 
 def _points(
     db: sqlite3.Connection,
     oldest: Mapping[Tier, int],
     question: Question,
-    unwritten: Mapping[int, float],
-    number: int | None,
-    since: int,
-) -> Iterator[tuple[int, int, float]]:
-    """Yield (at, seconds, value) from the file.
+    unwritten: Mapping[int, Point],
+    kept: KeptColumn,
+) -> Iterator[tuple[int, int, Point]]:
+    """Yield (at, seconds, point) from the file.
 
     `oldest`: resolutions, coarsest first, and where each begins. Finer ones add what coarser ones do not have yet.
-    `number`, `since`: the column of a measure.
     """
-    series, begin, place = question.series, max(question.since, since), question.series.place
+    series, begin, place = question.series, max(question.since, kept.since), question.series.place
     if question.peer is not None:
         slot = db.execute("SELECT slot, since FROM peer WHERE peer_id = ?", (question.peer,)).fetchone()
         if slot is None:
@@ -162,23 +180,48 @@ def _points(
         is_raw = tier.name == RAW
         begin = max(begin - begin % tier.step_s, first)
         fixed = series.base if is_raw else series.column
-        for at, column in columns(db, tier, fixed if number is None else number, begin, question.until + 1):
+        for at, column in columns(db, tier, fixed if kept.number is None else kept.number, begin, question.until + 1):
             begin = at + tier.step_s
             value = series.of(column, place)
             if is_known(value) and not (is_raw and at in unwritten):
-                yield at, tier.step_s, value
+                peers = known_count(column) if question.peer is None else 1
+                yield at, tier.step_s, Point(value, None if kept.key is None else Variant(kept.key, peers))
 
 
-def _answer(question: Question, tier: Tier, points: list[tuple[int, int, float]], unit: str | None) -> History:
+def _of_one_measure(question: Question, points: list[TimedPoint]) -> tuple[list[TimedPoint], str | None]:
+    """The points of one measure, where several share the name, and its unit.
+
+    For the network those at times when no other has more peers; for a peer all with the same unit.
+    """
+    found = [(at, seconds, point, point.variant) for at, seconds, point in points if point.variant is not None]
+    shown = most_reported((seconds, variant) for _, seconds, _, variant in found)
+    if shown is None:
+        return points, None
+    if question.peer is not None:
+        same = [(at, seconds, point) for at, seconds, point, (key, _) in found if key.shown_unit == shown.shown_unit]
+        return same, shown.shown_unit
+    most: dict[tuple[int, int], int] = defaultdict(int)
+    for at, seconds, _, variant in found:
+        most[at, seconds] = max(most[at, seconds], variant.peers)
+    kept = [
+        (at, seconds, point)
+        for at, seconds, point, variant in found
+        if variant.key == shown and variant.peers == most[at, seconds]
+    ]
+    return kept, shown.shown_unit
+
+
+def _answer(question: Question, tier: Tier, points: list[TimedPoint]) -> History:
     """Put the points on a grid of whole steps."""
+    points, unit = _of_one_measure(question, points)
     least = max(tier.step_s, question.step_s or 0, ceil((question.until - question.since + 1) / (POINTS_MAX - 1)))
     step_s = -(-least // tier.step_s) * tier.step_s
     begin = question.since - question.since % step_s
     series = question.series
     together: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    for at, seconds, value in points:
+    for at, seconds, point in points:
         if begin <= at <= question.until:
-            together[at - at % step_s].append((seconds, value))
+            together[at - at % step_s].append((seconds, point.value))
     last = question.until - question.until % step_s
     grid = range(
         begin, last + (last in together or last == begin), step_s

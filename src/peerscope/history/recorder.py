@@ -20,12 +20,12 @@ from pathlib import Path
 from peerscope.errors import HistoryError
 from peerscope.history.availability import VerdictPage, read_availability
 from peerscope.history.last_reports import LastReport, last_report
-from peerscope.history.measures import MeasureKey, MeasureSeries
-from peerscope.history.reader import History, Question, find, read
+from peerscope.history.measures import MeasureKey
+from peerscope.history.reader import History, Point, Question, find, read
 from peerscope.history.retention import HistoryConfig, tiers
 from peerscope.history.samples import SeriesSample, sample
 from peerscope.history.schema import FILE, is_damage
-from peerscope.history.series import NO_ROW, SERIES, Row, Series, network_row
+from peerscope.history.series import NO_ROW, SERIES, Row, network_row
 from peerscope.history.store import Store
 from peerscope.host.clock import monotonic, stopwatch
 from peerscope.host.damaged_files import put_damaged_aside
@@ -176,21 +176,16 @@ class Recorder:
 
     async def read(self, question: Question) -> History:
         """Read one series. Raises `HistoryError`."""
-        unwritten = {at: one.value(question.series, question.peer) for at, one in self._waiting.items()}
+        series, peer = question.series, question.peer
+        unwritten = {at: Point(one.value(series, peer), one.variant(series, peer)) for at, one in self._waiting.items()}
         place = self._place if self._place.exists() else None
         is_made = self._store is not None  # else our first write, or a migration, may just be making it
-        unit = self.unit(question.series)
         try:
-            return await asyncio.to_thread(read, place, self._tiers, question, unwritten, unit)
+            return await asyncio.to_thread(read, place, self._tiers, question, unwritten)
         except HistoryError:
             if self.trouble is None and is_made and self._store is not None:
                 raise
-            return read(None, self._tiers, question, unwritten, unit)  # from memory alone
-
-    def unit(self, series: Series) -> str | None:
-        """The unit of a measure in samples that wait; None if it is in none of them."""
-        keys = self.measures if isinstance(series, MeasureSeries) else ()
-        return next((key.shown_unit for key in keys if isinstance(series, MeasureSeries) and series.fits(key)), None)
+            return read(None, self._tiers, question, unwritten)  # from memory alone
 
     async def read_availability(self, sinces: Sequence[float], until: float) -> list[list[Availability]]:
         """Read availability since each of these Unix seconds. Raises `HistoryError`."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from peerscope.history.columns import UNKNOWN, Column, is_known
-from peerscope.history.measures import MeasureKey, MeasureSeries, columns_of
+from peerscope.history.columns import UNKNOWN, Column, is_known, known_count
+from peerscope.history.measures import MeasureKey, MeasureSeries, Variant, columns_of
 from peerscope.history.series import NO_ROW, STATUSES, Row, Series
 from peerscope.records.identity import PeerId
 
@@ -43,10 +43,23 @@ class SeriesSample(Struct, frozen=True):
         except ValueError:
             return UNKNOWN
 
-    def _measure(self, series: MeasureSeries, peer: PeerId | None) -> float:
+    def variant(self, series: Series, peer: PeerId | None) -> Variant | None:
+        """Which measure `value` is of; None if it is unknown. For the network, that of the most peers."""
+        if not isinstance(series, MeasureSeries):
+            return None
         place = self.peers.index(peer) if peer in self.peers else len(self.peers)
-        found = [series.of(column, place) for key, column in self.measures.items() if series.fits(key)]
-        return next(filter(is_known, found), UNKNOWN)
+        found = [
+            Variant(key, known_count(column) if peer is None else 1)
+            for key, column in self.measures.items()
+            if series.fits(key) and is_known(series.of(column, place))
+        ]
+        return min(found, key=lambda one: (-one.peers, one.key), default=None)
+
+    def _measure(self, series: MeasureSeries, peer: PeerId | None) -> float:
+        variant = self.variant(series, peer)
+        if variant is None:
+            return UNKNOWN
+        return series.of(self.measures[variant.key], self.peers.index(peer) if peer in self.peers else 0)
 
 
 def sample(

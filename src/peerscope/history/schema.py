@@ -49,12 +49,18 @@ STEPS: tuple[Step, ...] = (
         "CREATE TABLE measure (number INTEGER PRIMARY KEY, node TEXT NOT NULL, name TEXT NOT NULL, unit TEXT NOT NULL,"
         " is_counter INTEGER NOT NULL, since INTEGER NOT NULL, seen INTEGER NOT NULL)",
     ),
+    (  # 4
+        # `peers`: that reported it, halved every week without so many. Two, so that one peer displaces none from then.
+        "ALTER TABLE measure ADD COLUMN peers REAL NOT NULL DEFAULT 2",
+    ),
 )
 """SQL from each version to the next; version 0 is an empty file. Only append to it."""
 VERDICT_VERSION = 2
 """The first version that keeps verdicts."""
 MEASURE_VERSION = 3
 """The first version that keeps measures."""
+VALUE_STEPS_S = {"raw": 1, "minute": 60, "quarter": 900}
+"""Tables of values, and between which seconds their rows begin at least."""
 
 
 def open_to_write(place: Path) -> sqlite3.Connection:

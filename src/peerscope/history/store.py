@@ -16,7 +16,7 @@ from types import TracebackType
 
 from peerscope.history import retention
 from peerscope.history.availability import VerdictPage, VerdictStore
-from peerscope.history.columns import UNKNOWN, Column
+from peerscope.history.columns import UNKNOWN, Column, known_count
 from peerscope.history.measures import MeasureNumbers
 from peerscope.history.retention import HistoryConfig, Tier, tiers
 from peerscope.history.samples import SeriesSample
@@ -92,7 +92,7 @@ class Store:
         for number, column in enumerate(sample.columns, NETWORK_COLUMN + 1):
             retention.put(self._db, raw, at, number, column if order is None else _placed(column, order))
         for key, column in sample.measures.items():
-            place = self._measures.number(key, at)
+            place = self._measures.number(key, at, known_count(column))
             if place is not None:
                 retention.put(self._db, raw, at, place, column if order is None else _placed(column, order))
         retention.put(self._db, raw, at, NETWORK_COLUMN, sample.network)
