@@ -42,7 +42,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         (("yggdrasil:/a", "yggdrasil:/b"), "must be the only ticket"),
         (("yggdrasil:nonsense",), "the admin socket is 'nonsense'"),
         (("bittorrent:nowhere",), "the place of bittorrent is 'nowhere'"),
-        (("bittorrent:127.0.0.1:1#fast=1",), "'fast=1' is no option; known are questions, rate, samples"),
+        (("bittorrent:127.0.0.1:1#fast=1",), "'fast' is no option; known are questions, rate, samples"),
         (("bittorrent:127.0.0.1:1", "libp2p:/x"), "is not of the network bittorrent"),
         (("libp2p:/ip4/127.0.0.1/tcp/1",), "is no multiaddr of TCP with an id"),
         (

@@ -23,4 +23,4 @@ def test_a_crawl_without_answers_asks_whether_the_peers_run() -> None:
 def test_a_count_at_its_limit_is_a_least_count() -> None:
     full, one = (notes(replace(FOREIGN, refused=count), stopped=False)[1] for count in (REFUSED_MAX, 1))
     assert full.startswith("at least 50000 addresses were not dialled")
-    assert one.startswith("1 addresses were not dialled")
+    assert one.startswith("1 address was not dialled")

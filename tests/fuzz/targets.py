@@ -29,6 +29,7 @@ from peerscope.crawl.dht_client import DhtClient, PacketCounts, UdpAddress, chec
 from peerscope.errors import ConfigError, HistoryError, PeerscopeError, RemoteError, SourceError
 from peerscope.history.reader import series_named, span_s
 from peerscope.mesh.config import PeerConfig
+from peerscope.mesh.crawling.traversal import Walk, WalkConfig
 from peerscope.mesh.events import Connected, Received
 from peerscope.mesh.messages import Hello, decode, encode
 from peerscope.mesh.peer import Peer
@@ -213,7 +214,7 @@ def dht_packet(data: bytes) -> None:
     """A packet from a node of the BitTorrent DHT that a crawl has asked."""
     client = DhtClient(PacketCounts(), 1.0)
     client.datagram_received(data, ("127.0.0.1", 6881))
-    crawl = MainlineCrawl({4: client, 6: client}, MainlineOptions())
+    crawl = MainlineCrawl({4: client, 6: client}, MainlineOptions(), Walk([ASKED], WalkConfig(), 0.0))
     with contextlib.suppress(RemoteError):
         message = bencode.decode(data)
         if isinstance(message, dict):
