@@ -12,7 +12,8 @@ from nebula_network import nebula_network
 from peerscope.sources.base import Reading, make_source
 from wireguard_network import wireguard_network
 
-pytestmark = pytest.mark.tools
+TUN = Path("/dev/net/tun")
+pytestmark = [pytest.mark.tools, pytest.mark.skipif(not TUN.exists(), reason=f"this machine has no {TUN}")]
 HOWTO = Path(__file__).parents[2] / "docs/howto/nodes"
 Need = Callable[[str], str]
 
